@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* task.c - records of tasks: made, dropped, counted, moved from state to state. */
+#include "task/task.h"
+
+#include <string.h>
+
+#include "base/panic.h"
+#include "env/env.h"
+
+__thread struct tti_home *tti_home_here;
+
+/* Records kept per home for the next spawn. Sanitizers must see each record freed. */
+#ifdef TTI_FIBER_SANITIZED
+#define FREE_TASKS_MAX 0
+#else
+#define FREE_TASKS_MAX 4096
+#endif
+#define ERROR_NODES_RESERVED 64
+
+void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes)
+{
+	memset(h, 0, sizeof(*h));
+	h->index = index;
+	h->next_id = index + 1;
+	h->id_step = n_homes;
+	tti_list_init(&h->tasks);
+	for (int i = 0; i < ERROR_NODES_RESERVED; i++) {
+		struct tti_link *n = tti_env_alloc(sizeof(struct tt_error_node));
+
+		if (n == NULL)
+			break; /* a smaller reserve: texts get lost sooner, codes never */
+		tti_stack_push(&h->free_nodes, n);
+	}
+}
+
+void tti_home_fini(struct tti_home *h)
+{
+	struct tti_link *n;
+
+	while ((n = tti_stack_pop(&h->free_nodes)) != NULL)
+		tti_env_free(n);
+	while ((n = tti_stack_pop(&h->free_tasks)) != NULL)
+		tti_env_free(TTI_CONTAINER_OF(n, struct tt_task, ready_link));
+}
+
+struct tt_task *tti_current_or_panic(const char *call)
+{
+	struct tt_task *t = tti_current();
+
+	if (t == NULL && !tti_error_thread_is_bound())
+		tti_panic(call, "called outside a task");
+	return t;
+}
+
+static struct tt_task *record_alloc(struct tti_home *h)
+{
+	struct tti_link *n = tti_stack_pop(&h->free_tasks);
+
+	if (n != NULL)
+		return TTI_CONTAINER_OF(n, struct tt_task, ready_link);
+	return tti_env_alloc(sizeof(struct tt_task));
+}
+
+static void record_free(struct tt_task *t)
+{
+	struct tti_home *h = tti_home_here;
+
+	if (h == NULL) {
+		tti_env_free(t);
+		return;
+	}
+	h->freed++;
+	if (h->free_tasks.len < FREE_TASKS_MAX)
+		tti_stack_push(&h->free_tasks, &t->ready_link);
+	else
+		tti_env_free(t);
+}
+
+static int copy_args(struct tt_task *t, const struct tt_task_type *type, const void *args)
+{
+	TT_REQUIRE(type->align <= 16, "task %s: arguments aligned to more than 16 bytes", type->name);
+	t->args = t->inline_args;
+	if (type->size > sizeof(t->inline_args)) {
+		t->args = tti_env_alloc(type->size);
+		if (t->args == NULL)
+			return -ENOMEM;
+	}
+	if (type->size > 0)
+		memcpy(t->args, args, type->size);
+	return 0;
+}
+
+static void free_args(struct tt_task *t)
+{
+	if (t->args != t->inline_args)
+		tti_env_free(t->args);
+	t->args = NULL;
+}
+
+struct tt_task *tti_task_create(struct tti_home *h, const struct tt_task_type *type, const void *args,
+                                const char *site)
+{
+	struct tt_task *t = record_alloc(h), *parent = h->current;
+
+	if (t == NULL)
+		return NULL;
+	/* The error text and the argument bytes are left as they are: they are most of it. */
+	memset(t, 0, offsetof(struct tt_task, err));
+	tti_error_init(&t->err);
+	if (copy_args(t, type, args) < 0) {
+		tti_env_free(t);
+		return NULL;
+	}
+	tti_list_init(&t->fresh_link);
+	tti_list_init(&t->sibling);
+	tti_list_init(&t->all_link);
+	tti_list_init(&t->end_waiters);
+	t->state = TTI_TASK_UNSTARTED;
+	/* relaxed: the record is handed to others through an inbox, which orders. */
+	tti_store_relaxed(&t->refs, 1);
+	t->id = h->next_id;
+	h->next_id += h->id_step;
+	t->name = type->name;
+	t->type = type;
+	t->spawn_site = site;
+	t->parent_id = parent != NULL ? parent->id : 0;
+	t->parent_name = parent != NULL ? parent->name : NULL;
+	h->created++;
+	return t;
+}
+
+void tti_task_drop_args(struct tt_task *t)
+{
+	if (t->args == NULL)
+		return;
+	if (t->type->drop != NULL)
+		t->type->drop(t->args);
+	free_args(t);
+}
+
+int tti_task_run(struct tt_task *t)
+{
+	int rc = t->type->run(t->args);
+
+	free_args(t);
+	return rc;
+}
+
+void tti_task_put(struct tt_task *t)
+{
+	if (t == NULL)
+		return;
+	/* acq_rel: pairs with itself; the last owner sees what the others wrote. */
+	if (tti_fetch_sub_acq_rel(&t->refs, 1) != 1)
+		return;
+	TT_ASSERT(t->state == TTI_TASK_DONE);
+	tti_error_clear(&t->err);
+	record_free(t);
+}
+
+const char *tti_task_state_name(enum tti_task_state s)
+{
+	static const char *const names[] = { "unstarted", "ready", "running", "parked", "done" };
+
+	return names[s];
+}
+
+void tti_task_move(struct tt_task *t, enum tti_task_state to)
+{
+#ifndef TT_NO_ASSERT
+	static const uint8_t allowed[] = {
+		[TTI_TASK_UNSTARTED] = 1u << TTI_TASK_RUNNING | 1u << TTI_TASK_DONE,
+		[TTI_TASK_READY] = 1u << TTI_TASK_RUNNING,
+		[TTI_TASK_RUNNING] = 1u << TTI_TASK_READY | 1u << TTI_TASK_PARKED | 1u << TTI_TASK_DONE,
+		[TTI_TASK_PARKED] = 1u << TTI_TASK_READY,
+		[TTI_TASK_DONE] = 0,
+	};
+
+	TT_REQUIRE((allowed[t->state] >> to & 1) != 0, "task %s#%llu: impossible move from %s to %s", t->name,
+	           (unsigned long long)t->id, tti_task_state_name((enum tti_task_state)t->state),
+	           tti_task_state_name(to));
+#endif
+	t->state = to;
+}

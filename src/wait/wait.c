@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* wait.c - claim, park, wake, cancel; the protocol is described in wait.h. */
+#include "wait/wait.h"
+
+#include <tutti/select.h>
+
+#include "base/panic.h"
+#include "base/spin.h"
+#include "env/env.h"
+
+void tti_waiter_init(struct tti_waiter *w, const char *verb, const void *object)
+{
+	/* relaxed: the waiter is not enlisted anywhere yet; an object's lock publishes it. */
+	tti_store_relaxed(&w->claim, TTI_WAITING);
+	/* relaxed: as above. */
+	tti_store_relaxed(&w->word, 0);
+	w->task = tti_current();
+	w->abort = tti_abort_by_claim;
+	w->stop_node = NULL;
+	w->winner = 0;
+	w->rc = 0;
+	w->reason = (struct tti_wait_reason){ .verb = verb, .object = object };
+}
+
+bool tti_claim(struct tti_waiter *w)
+{
+	for (;;) {
+		uint32_t seen = TTI_WAITING;
+
+		/* acq_rel: pairs with itself and with claim_self and pair: the winner sees what
+		 * the waiter wrote before it enlisted. */
+		if (tti_cas_acq_rel(&w->claim, &seen, TTI_CLAIMED))
+			return true;
+		if (TTI_LAW_BROKEN(4))
+			return true;
+		if (seen == TTI_CLAIMED)
+			return false;
+		tti_cpu_relax();
+	}
+}
+
+bool tti_claim_self(struct tti_waiter *w)
+{
+	uint32_t seen = TTI_WAITING;
+
+	/* acq_rel: pairs with the claim of whoever was faster, see tti_claim(). */
+	return tti_cas_acq_rel(&w->claim, &seen, TTI_CLAIMED);
+}
+
+/*
+ * Both sides may be selects that commit at the same moment from opposite ends, each
+ * CLAIMING itself and looking at the other. Order by address breaks the tie: the lower
+ * one stays CLAIMING and waits, the higher one steps back to WAITING, where the lower
+ * one's claim finds it. A step back that treated the partner as gone instead would lose
+ * a wake-up.
+ */
+enum tti_pair tti_claim_pair(struct tti_waiter *self, struct tti_waiter *partner)
+{
+	if (self == NULL)
+		return tti_claim(partner) ? TTI_PAIR_BOTH : TTI_PAIR_PARTNER_GONE;
+	TT_ASSERT(self != partner);
+	for (;;) {
+		uint32_t seen = TTI_WAITING;
+
+		/* acq_rel: pairs with tti_claim() on this waiter by another object. */
+		if (!tti_cas_acq_rel(&self->claim, &seen, TTI_CLAIMING))
+			return TTI_PAIR_SELF_TAKEN;
+		for (;;) {
+			seen = TTI_WAITING;
+			/* acq_rel: pairs with the partner's own claim, as in tti_claim(). */
+			if (tti_cas_acq_rel(&partner->claim, &seen, TTI_CLAIMED)) {
+				/* release: pairs with the acquire of those who spin in tti_claim(). */
+				tti_store_release(&self->claim, TTI_CLAIMED);
+				return TTI_PAIR_BOTH;
+			}
+			if (seen == TTI_CLAIMED || (uintptr_t)self > (uintptr_t)partner)
+				break;
+			tti_cpu_relax();
+		}
+		/* release: pairs with the acquire of the next claim of this waiter. */
+		tti_store_release(&self->claim, TTI_WAITING);
+		if (seen == TTI_CLAIMED)
+			return TTI_PAIR_PARTNER_GONE;
+		tti_cpu_relax();
+	}
+}
+
+static void wake_thread(struct tti_waiter *w)
+{
+	tti_atomic_u32 *word = &w->word;
+
+	/* release: pairs with the acquire in park_thread(). The frame may be gone right after;
+	 * the address given to the futex is then only a number. */
+	tti_store_release(word, 1);
+	tti_env_futex_wake(word, 1);
+}
+
+static void handle_remote_wake(struct tti_msg *m)
+{
+	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, wake_msg);
+
+	t->home->ops->ready(t);
+}
+
+void tti_wake(struct tti_waiter *w)
+{
+	struct tt_task *t = w->task;
+
+	if (t == NULL) {
+		wake_thread(w);
+		return;
+	}
+	/* Broken law 5: resumes it here, whatever its home thread is doing with it. */
+	if (t->home == tti_home_here || TTI_LAW_BROKEN(5)) {
+		t->home->ops->ready(t);
+		return;
+	}
+	t->wake_msg.handle = handle_remote_wake;
+	t->home->ops->post(t->home, &t->wake_msg);
+}
+
+bool tti_claim_node(struct tti_wait_node *n, int rc, struct tti_list *woken)
+{
+	if (!tti_claim(n->waiter))
+		return false;
+	tti_settle_node(n, rc, woken);
+	return true;
+}
+
+void tti_settle_node(struct tti_wait_node *n, int rc, struct tti_list *woken)
+{
+	tti_list_unlink(&n->link);
+	tti_list_push_back(woken, &n->link);
+	n->waiter->winner = n->arm;
+	n->waiter->rc = rc;
+}
+
+int tti_claim_own_node(struct tti_wait_node *n, int rc)
+{
+	if (!tti_claim_self(n->waiter))
+		return TTI_ARM_TAKEN;
+	n->waiter->winner = n->arm;
+	n->waiter->rc = rc;
+	return TTI_ARM_DONE;
+}
+
+void tti_wake_all(struct tti_list *nodes)
+{
+	struct tti_list *n;
+
+	while ((n = tti_list_pop_front(nodes)) != NULL)
+		tti_wake(TTI_CONTAINER_OF(n, struct tti_wait_node, link)->waiter);
+}
+
+int tti_wait_arm(const struct tt_arm *arm, bool abortable)
+{
+	struct tti_waiter w;
+	struct tti_wait_node n;
+
+	tti_waiter_init(&w, arm->ops->verb, arm->object);
+	if (!abortable)
+		w.abort = NULL;
+	tti_node_init(&n, &w, 0);
+	n.value = arm->value;
+	n.n = (uint64_t)arm->n;
+	if (arm->ops->enlist(arm, &n, true) == TTI_ARM_LINKED) {
+		tti_park(&w);
+		arm->ops->delist(arm, &n);
+	}
+	if (w.winner == TTI_WINNER_CANCEL)
+		return w.rc;
+	return arm->ops->finish != NULL ? arm->ops->finish(arm, w.rc) : w.rc;
+}
+
+static void park_thread(struct tti_waiter *w)
+{
+	/* acquire: pairs with the release in wake_thread(). */
+	while (tti_load_acquire(&w->word) == 0)
+		tti_env_futex_wait(&w->word, 0, TT_NEVER);
+}
+
+void tti_park(struct tti_waiter *w)
+{
+	struct tt_task *t = w->task;
+	struct tti_home *h;
+
+	if (t == NULL) {
+		park_thread(w);
+		return;
+	}
+	h = t->home;
+	TT_ASSERT(h == tti_home_here);
+	TT_ASSERT(h->current == t);
+	tti_spin_assert_none_held();
+	if (TTI_LAW_BROKEN(12))
+		tti_env_free(tti_env_alloc(1));
+	t->waiting = w;
+	t->parked_since = h->now;
+	tti_task_move(t, TTI_TASK_PARKED);
+	if (__builtin_expect((t->cancel_bits & TTI_CANCELLED) != 0, 0) && w->abort != NULL)
+		tti_wait_cancel(t);
+	h->ops->park(h);
+	t->waiting = NULL;
+}
+
+void tti_abort_by_claim(struct tti_waiter *w)
+{
+	if (!tti_claim(w))
+		return;
+	w->winner = TTI_WINNER_CANCEL;
+	w->rc = TT_ECANCELED;
+	tti_wake(w);
+}
+
+void tti_wait_cancel(struct tt_task *t)
+{
+	struct tti_waiter *w = t->waiting;
+	void (*abort)(struct tti_waiter *);
+
+	if (t->state != TTI_TASK_PARKED || w == NULL || w->abort == NULL)
+		return;
+	abort = w->abort;
+	w->abort = NULL;
+	abort(w);
+}
+
+void tti_wait_stop(struct tt_task *t)
+{
+	struct tti_waiter *w = t->waiting;
+
+	if (t->state != TTI_TASK_PARKED || w == NULL || w->stop_node == NULL || !tti_claim(w))
+		return;
+	w->winner = w->stop_node->arm;
+	w->rc = 0;
+	tti_wake(w);
+}
+
+int tti_checkpoint_slow(struct tti_home *h)
+{
+	struct tt_task *t = h->current;
+
+	if (h->budget <= 0) {
+		h->ops->yield(h);
+		TT_ASSERT(h->budget > 0);
+	}
+	return (t->cancel_bits & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
+}
