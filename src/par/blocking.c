@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blocking.c - the elastic pool behind tt_blocking(): a thread is started when a job
+ * finds none idle and the class is under its cap, and ends after ten idle seconds.
+ *
+ * Lock        one spinlock per class guards queue, idle list and counts. Threads sleep on
+ *             a futex of their own, outside it.
+ * Invariants  A queued job implies that a thread of its class runs or is being started:
+ *             so a failure to start one (EAGAIN) is reported only when there is none, and
+ *             no job is left behind for ever.
+ *             An idle thread is on the idle list; whoever takes it off hands it a job.
+ */
+#include "par/blocking.h"
+
+#include <tutti/blocking.h>
+
+#include "base/panic.h"
+#include "wait/wait.h"
+
+#define IDLE_FOR TT_SEC(10)
+
+static const unsigned class_cap[TTI_JOB_CLASSES] = { [TTI_JOB_USER] = 512, [TTI_JOB_DNS] = 8 };
+
+struct pool_thread {
+	struct tti_thread thread;
+	struct tti_list link;                /* in idle, or in ended; guarded by the lock */
+	struct pool *pool;
+	struct tti_job *job;                 /* handed over; guarded by the lock until woken */
+	tti_atomic_u32 word;                 /* futex: 1 once a job or the end was handed over */
+	bool idle;                           /* guarded by the lock */
+};
+
+struct pool {
+	tti_spin lock;
+	struct tti_list queue;               /* jobs nobody runs yet */
+	struct tti_list idle;                /* newest first */
+	struct tti_list ended;               /* threads to join */
+	unsigned n_threads, cap;
+	bool closing;
+	const struct tti_env_ops *env;       /* of the runtime; bound by each thread */
+};
+
+struct pools {
+	struct pool classes[TTI_JOB_CLASSES];
+};
+
+/* ---- threads ---- */
+
+void tti_job_execute(struct tti_job *j)
+{
+	struct tti_error *before;
+
+	tti_error_init(&j->err);
+	before = tti_error_bind_thread(&j->err);
+	j->run(j);
+	tti_error_bind_thread(before);
+	j->home->ops->post(j->home, &j->msg);
+}
+
+static struct tti_job *queue_pop(struct pool *p)
+{
+	struct tti_list *n = tti_list_pop_front(&p->queue);
+	struct tti_job *j;
+
+	if (n == NULL)
+		return NULL;
+	j = TTI_CONTAINER_OF(n, struct tti_job, link);
+	j->queued = false;
+	return j;
+}
+
+/* Off the idle list after ten quiet seconds, unless a job was handed over just then. */
+static bool retire(struct pool *p, struct pool_thread *t)
+{
+	bool gone;
+
+	tti_spin_lock(&p->lock);
+	gone = t->idle;
+	if (gone) {
+		t->idle = false;
+		tti_list_unlink(&t->link);
+	}
+	tti_spin_unlock(&p->lock);
+	return gone;
+}
+
+static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t)
+{
+	int64_t until = tti_env_now() + IDLE_FOR;
+
+	/* acquire: pairs with the release in hand_over() and in tti_blocking_shutdown(). */
+	while (tti_load_acquire(&t->word) == 0)
+		if (tti_env_futex_wait(&t->word, 0, until) == TT_ETIMEDOUT && retire(p, t))
+			return NULL;
+	return t->job;
+}
+
+static struct tti_job *next_job(struct pool *p, struct pool_thread *t)
+{
+	bool wait;
+	struct tti_job *j;
+
+	tti_spin_lock(&p->lock);
+	j = queue_pop(p);
+	wait = j == NULL && !p->closing;
+	if (wait) {
+		t->job = NULL;
+		/* relaxed: others write it only after they found t on the list, under the lock. */
+		tti_store_relaxed(&t->word, 0);
+		t->idle = true;
+		tti_list_push_front(&p->idle, &t->link);
+	}
+	tti_spin_unlock(&p->lock);
+	return wait ? wait_for_job(p, t) : j;
+}
+
+static void thread_main(void *arg)
+{
+	struct pool_thread *t = arg;
+	struct pool *p = t->pool;
+	struct tti_job *j = t->job;
+
+	tti_env_bind(p->env);
+	while (j != NULL) {
+		tti_job_execute(j);
+		j = next_job(p, t);
+	}
+	tti_spin_lock(&p->lock);
+	p->n_threads--;
+	tti_list_push_back(&p->ended, &t->link);
+	tti_spin_unlock(&p->lock);
+}
+
+static void reap_ended(struct pool *p)
+{
+	for (;;) {
+		struct tti_list *n;
+
+		tti_spin_lock(&p->lock);
+		n = tti_list_pop_front(&p->ended);
+		tti_spin_unlock(&p->lock);
+		if (n == NULL)
+			return;
+		tti_env_thread_join(&TTI_CONTAINER_OF(n, struct pool_thread, link)->thread);
+		tti_env_free(TTI_CONTAINER_OF(n, struct pool_thread, link));
+	}
+}
+
+static int start_thread(struct pool *p, struct tti_job *j)
+{
+	struct pool_thread *t = tti_env_zalloc(sizeof(*t));
+	int rc;
+
+	if (t == NULL)
+		return TT_ENOMEM;
+	t->pool = p;
+	t->job = j;
+	t->thread.fn = thread_main;
+	t->thread.arg = t;
+	tti_list_init(&t->link);
+	rc = tti_env_thread_start(&t->thread, "tt-blocking");
+	if (rc < 0)
+		tti_env_free(t);
+	return rc;
+}
+
+/* ---- jobs ---- */
+
+static void hand_over(struct pool_thread *t)
+{
+	/* release: pairs with the acquire in wait_for_job(). The thread may be gone after. */
+	tti_store_release(&t->word, 1);
+	tti_env_futex_wake(&t->word, 1);
+}
+
+static void enqueue(struct pool *p, struct tti_job *j)
+{
+	j->queued = true;
+	tti_list_push_back(&p->queue, &j->link);
+}
+
+/* No thread could be started: j waits for a running one, if there is any. */
+static int settle_without_thread(struct pool *p, struct tti_job *j, int code)
+{
+	tti_spin_lock(&p->lock);
+	p->n_threads--;
+	if (p->n_threads > 0) {
+		enqueue(p, j);
+		code = 0;
+	}
+	tti_spin_unlock(&p->lock);
+	return code;
+}
+
+static int pool_submit(struct pool *p, struct tti_job *j)
+{
+	struct pool_thread *t = NULL;
+	struct tti_list *n;
+	bool start = false;
+	int rc;
+
+	reap_ended(p);
+	tti_spin_lock(&p->lock);
+	n = tti_list_pop_front(&p->idle);
+	if (n != NULL) {
+		t = TTI_CONTAINER_OF(n, struct pool_thread, link);
+		t->idle = false;
+		t->job = j;
+	} else if (p->n_threads < p->cap) {
+		p->n_threads++;
+		start = true;
+	} else {
+		enqueue(p, j);
+	}
+	tti_spin_unlock(&p->lock);
+	if (t != NULL)
+		hand_over(t);
+	if (!start)
+		return 0;
+	rc = start_thread(p, j);
+	return rc < 0 ? settle_without_thread(p, j, rc) : 0;
+}
+
+static struct pools *pools_of(struct tti_runtime *rt)
+{
+	/* acquire: pairs with the acq_rel compare-and-swap below. */
+	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
+	void *none = NULL;
+
+	if (ps != NULL)
+		return ps;
+	ps = tti_env_zalloc(sizeof(*ps));
+	if (ps == NULL)
+		return NULL;
+	for (int c = 0; c < TTI_JOB_CLASSES; c++) {
+		struct pool *p = &ps->classes[c];
+
+		tti_spin_init(&p->lock);
+		tti_list_init(&p->queue);
+		tti_list_init(&p->idle);
+		tti_list_init(&p->ended);
+		p->cap = class_cap[c];
+		p->env = rt->env;
+	}
+	/* acq_rel: pairs with the acquire above; two workers may come at once. */
+	if (tti_cas_acq_rel(&rt->blocking_pool, &none, (void *)ps))
+		return ps;
+	tti_env_free(ps);
+	return none;
+}
+
+int tti_job_submit(struct tti_job *j, enum tti_job_class c)
+{
+	struct tti_runtime *rt = tti_worker_here()->rt;
+	struct pools *ps;
+
+	j->home = tti_home_here;
+	j->job_class = (uint8_t)c;
+	j->queued = false;
+	tti_list_init(&j->link);
+	if (rt->offload != NULL) {
+		rt->offload(rt, j);
+		return 0;
+	}
+	ps = pools_of(rt);
+	return ps != NULL ? pool_submit(&ps->classes[c], j) : TT_ENOMEM;
+}
+
+bool tti_job_withdraw(struct tti_job *j)
+{
+	struct tti_runtime *rt = tti_worker_of(j->home)->rt;
+	struct pools *ps;
+	struct pool *p;
+	bool queued;
+
+	if (rt->offload != NULL)
+		return rt->withdraw(rt, j);
+	/* acquire: pairs with the acq_rel in pools_of(). */
+	ps = tti_load_acquire(&rt->blocking_pool);
+	p = &ps->classes[j->job_class];
+	tti_spin_lock(&p->lock);
+	queued = j->queued;
+	if (queued) {
+		j->queued = false;
+		tti_list_unlink(&j->link);
+	}
+	tti_spin_unlock(&p->lock);
+	return queued;
+}
+
+static void pool_shutdown(struct pool *p)
+{
+	struct tti_list *n;
+	unsigned left;
+
+	do {
+		tti_spin_lock(&p->lock);
+		p->closing = true;
+		n = tti_list_pop_front(&p->idle);
+		if (n != NULL) {
+			TTI_CONTAINER_OF(n, struct pool_thread, link)->idle = false;
+			TTI_CONTAINER_OF(n, struct pool_thread, link)->job = NULL;
+		}
+		left = p->n_threads;
+		tti_spin_unlock(&p->lock);
+		if (n != NULL)
+			hand_over(TTI_CONTAINER_OF(n, struct pool_thread, link));
+		reap_ended(p);
+		if (n == NULL && left > 0)
+			tti_cpu_relax(); /* its job came back, it is about to look at closing */
+	} while (left > 0);
+	reap_ended(p);
+}
+
+void tti_blocking_shutdown(struct tti_runtime *rt)
+{
+	/* acquire: pairs with the acq_rel in pools_of(). */
+	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
+
+	if (ps == NULL)
+		return;
+	for (int c = 0; c < TTI_JOB_CLASSES; c++)
+		pool_shutdown(&ps->classes[c]);
+	/* relaxed: the workers have ended. */
+	tti_store_relaxed(&rt->blocking_pool, NULL);
+	tti_env_free(ps);
+}
+
+/* ---- tt_blocking ---- */
+
+struct call {
+	struct tti_job job;
+	struct tti_waiter waiter;
+	const struct tt_task_type *type;
+	void *args;                          /* in the caller's frame, which waits */
+	int rc;
+};
+
+static void call_run(struct tti_job *j)
+{
+	struct call *c = TTI_CONTAINER_OF(j, struct call, job);
+
+	c->rc = c->type->run(c->args);
+}
+
+static void call_back(struct tti_msg *m)
+{
+	struct call *c = TTI_CONTAINER_OF(m, struct call, job.msg);
+
+	if (tti_claim(&c->waiter))
+		tti_wake(&c->waiter);
+}
+
+/* A cancelled task withdraws a job that has not begun; one that runs has the caller's
+ * frame in its hands and is waited for. */
+static void call_abort(struct tti_waiter *w)
+{
+	struct call *c = TTI_CONTAINER_OF(w, struct call, waiter);
+
+	if (tti_job_withdraw(&c->job))
+		tti_abort_by_claim(w);
+}
+
+static int refuse(const struct tt_task_type *type, const void *args, int rc)
+{
+	if (type->drop != NULL)
+		type->drop((void *)(uintptr_t)args);
+	return rc;
+}
+
+intptr_t tt_verb_blocking_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	struct tt_task *t = tti_current_or_panic("tt_blocking");
+	struct call c;
+	int rc;
+
+	(void)on;
+	if (t == NULL)
+		return refuse(type, args, TT_EWRONGCTX);
+	rc = tti_checkpoint();
+	if (rc < 0)
+		return refuse(type, args, rc);
+	c.type = type;
+	c.args = (void *)(uintptr_t)args;
+	c.job.run = call_run;
+	c.job.msg.handle = call_back;
+	tti_waiter_init(&c.waiter, "blocking call", (const void *)type);
+	c.waiter.abort = call_abort;
+	c.waiter.reason.site = site;
+	rc = tti_job_submit(&c.job, TTI_JOB_USER);
+	if (rc < 0)
+		return refuse(type, args, rc);
+	tti_park(&c.waiter);
+	if (c.waiter.rc < 0)
+		return refuse(type, args, c.waiter.rc);
+	if (c.rc < 0) {
+		tti_error_set_code(&c.job.err, c.rc);
+		tti_error_move(&t->err, &c.job.err);
+	}
+	tti_error_clear(&c.job.err);
+	return c.rc;
+}

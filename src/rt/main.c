@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - tt_main(): options, the environment variables behind them, signals that stop
+ * the program, and the exit status.
+ */
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/panic.h"
+#include "net/signal_hub.h"
+#include "rt/runtime.h"
+
+#define STOP_BOUND_DEFAULT TT_SEC(10)
+
+/* ---- options ---- */
+
+static unsigned long number_from(const char *name, unsigned long max)
+{
+	const char *text = tti_env_var(name);
+	unsigned long n;
+	char *end;
+
+	n = strtoul(text, &end, 10);
+	TT_REQUIRE(*text >= '0' && *text <= '9' && *end == '\0' && n <= max,
+	           "environment variable %s: \"%s\" is not a number from 0 to %lu", name, text, max);
+	return n;
+}
+
+static enum tt_io io_from_env(void)
+{
+	static const char *const names[] = { [TT_IO_AUTO] = "auto", [TT_IO_EPOLL] = "epoll", [TT_IO_URING] = "uring" };
+	const char *text = tti_env_var("TUTTI_IO");
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (text == NULL || strcmp(text, names[i]) == 0)
+			return (enum tt_io)i;
+	tti_panic("tt_main", "environment variable TUTTI_IO: \"%s\" is none of auto, epoll, uring", text);
+}
+
+static size_t stack_from_env(void)
+{
+	const char *text = tti_env_var("TUTTI_STACK");
+	unsigned long n;
+	char *end;
+
+	n = strtoul(text, &end, 10);
+	if (*end == 'K' || *end == 'k')
+		n <<= 10, end++;
+	else if (*end == 'M' || *end == 'm')
+		n <<= 20, end++;
+	TT_REQUIRE(*text >= '0' && *text <= '9' && *end == '\0' && n <= tti_stack_class_size(TTI_STACK_8M),
+	           "environment variable TUTTI_STACK: \"%s\" is not a size up to 8M", text);
+	return n;
+}
+
+tt_main_options tti_options_resolve(const tt_main_options *given)
+{
+	tt_main_options o = { 0 };
+
+	if (given != NULL)
+		o = *given;
+	if (o.workers == 0 && tti_env_var("TUTTI_WORKERS") != NULL)
+		o.workers = (unsigned)number_from("TUTTI_WORKERS", 1024);
+	if (o.workers == 0)
+		o.workers = (unsigned)tt_cpu_count();
+	if (o.io == TT_IO_AUTO)
+		o.io = io_from_env();
+	if (o.stack_size == 0 && tti_env_var("TUTTI_STACK") != NULL)
+		o.stack_size = stack_from_env();
+	if (o.stop_bound == 0 && tti_env_var("TUTTI_STOP_BOUND") != NULL) {
+		o.stop_bound = TT_MS(number_from("TUTTI_STOP_BOUND", 86400000));
+		if (o.stop_bound == 0)
+			o.stop_bound = TT_STOP_AT_ONCE;
+	}
+	if (o.stop_bound == 0)
+		o.stop_bound = STOP_BOUND_DEFAULT;
+	return o;
+}
+
+/* ---- signals that stop ---- */
+
+struct main_run {
+	struct tti_run run;
+	struct tti_timer bound;
+	int64_t stop_bound;
+};
+
+static void stop_hard(struct tti_timer *timer)
+{
+	struct main_run *m = TTI_CONTAINER_OF(timer, struct main_run, bound);
+
+	if (!m->run.root.done)
+		tti_scope_cancel(&m->run.root.scope, TTI_CAUSE_CANCELLER, TT_ECANCELED);
+}
+
+/* The first SIGINT or SIGTERM that no task took over. From here on a second one takes the
+ * default action: a program that does not stop can be stopped. */
+static void stop_signal(void *arg, int signo)
+{
+	struct main_run *m = arg;
+
+	(void)signo;
+	tti_signal_hub_default(SIGINT);
+	tti_signal_hub_default(SIGTERM);
+	if (m->run.root.done)
+		return;
+	tti_scope_stop(&m->run.root.scope);
+	if (m->stop_bound <= 0)
+		stop_hard(&m->bound);
+	else
+		tti_wheel_arm(tti_home_here->wheel, &m->bound, tti_deadline_after(tti_home_here, m->stop_bound));
+}
+
+static void started(struct tti_run *run)
+{
+	struct main_run *m = TTI_CONTAINER_OF(run, struct main_run, run);
+	static const int stops[] = { SIGINT, SIGTERM };
+
+	tti_timer_init(&m->bound, stop_hard);
+	if (tti_signal_hub_start(&run->rt, stop_signal, m) < 0)
+		return; /* another runtime of this process has the signals */
+	for (unsigned i = 0; i < 2; i++)
+		tti_signal_hub_catch(stops[i]);
+}
+
+static void stopped(struct tti_run *run)
+{
+	struct main_run *m = TTI_CONTAINER_OF(run, struct main_run, run);
+
+	tti_wheel_cancel(tti_home_here->wheel, &m->bound);
+	tti_signal_hub_stop(&run->rt);
+}
+
+/* ---- overflow, panic ---- */
+
+static void describe_task(void *owner, char *buf, size_t n)
+{
+	const struct tt_task *t = owner;
+
+	/* snprintf of strings and integers does not allocate or lock. */
+	snprintf(buf, n, "%s#%llu (spawned at %s)", t->name, (unsigned long long)t->id,
+	         t->spawn_site != NULL ? t->spawn_site : "?");
+}
+
+static void describe_panic(void)
+{
+	const struct tt_task *t = tti_current();
+
+	if (t != NULL)
+		fprintf(stderr, "tutti: in task %s#%llu, spawned at %s, on worker %u\n", t->name, (unsigned long long)t->id,
+		        t->spawn_site != NULL ? t->spawn_site : "?", t->home->index);
+}
+
+/* ---- tt_main ---- */
+
+static int exit_status(struct tti_root *root)
+{
+	if (root->rc >= 0)
+		return root->rc & 0xff;
+	tti_error_set_code(&root->err, root->rc);
+	tti_error_print(&root->err, "error");
+	return 1;
+}
+
+intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	tt_main_options o = tti_options_resolve(on);
+	struct main_run m;
+	int rc, status;
+
+	TT_REQUIRE(tti_home_here == NULL, "tt_main at %s: called inside a runtime", site);
+	memset(&m, 0, sizeof(m));
+	m.stop_bound = o.stop_bound;
+	m.run.started = started;
+	m.run.stopped = stopped;
+	tti_panic_hook = describe_panic;
+	rc = tti_overflow_install(describe_task);
+	if (rc == 0)
+		rc = tti_run(&m.run, &o, type, args, site);
+	if (rc < 0) {
+		fprintf(stderr, "tutti: cannot start a runtime of %u workers: %s (%s)\n", o.workers, tt_strerror(rc),
+		        tt_error_name(rc));
+		return 1;
+	}
+	status = exit_status(&m.run.root);
+	tti_error_clear(&m.run.root.err);
+	tti_overflow_uninstall();
+	return status;
+}
+
+/* ---- what a program may ask ---- */
+
+int tt_cpu_count(void)
+{
+	return (int)tti_env_cpu_count();
+}
+
+int tt_worker_count(void)
+{
+	return tti_home_here != NULL ? (int)tti_worker_here()->rt->n_workers : 0;
+}
+
+int tt_worker_index(void)
+{
+	return tti_current() != NULL ? (int)tti_home_here->index : -1;
+}
+
+const char *tt_version(void)
+{
+	return TT_VERSION;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* root.c - starts and ends the root task; see root.h. */
+#include "rt/root.h"
+
+#include "base/panic.h"
+
+static struct tti_root *root_of(struct tt_task *t)
+{
+	return TTI_CONTAINER_OF(t->scope_base, struct tti_root, scope);
+}
+
+static bool root_task_start(struct tt_task *t)
+{
+	t->cancel_bits = tti_scope_effective(t->scope);
+	return true;
+}
+
+static void root_task_exit(struct tt_task *t)
+{
+	struct tti_root *r = root_of(t);
+
+	TT_REQUIRE(t->scope == t->scope_base, "task %s#%llu ended with the block of %s still open", t->name,
+	           (unsigned long long)t->id, t->scope->site);
+	r->rc = t->rc;
+	if (t->rc < 0) {
+		tti_error_set_code(&t->err, t->rc);
+		tti_error_move(&r->err, &t->err);
+	}
+	r->done = true;
+	tti_wheel_cancel(t->home->wheel, &r->scope.timer);
+	tti_task_put(t);
+	r->on_done(r);
+}
+
+static const struct tti_life_ops root_life = { .start = root_task_start, .exit = root_task_exit };
+
+static void no_deadline(struct tti_timer *timer)
+{
+	(void)timer;
+}
+
+int tti_root_start(struct tti_root *r, struct tti_runtime *rt, const struct tt_task_type *type, const void *args,
+                   const char *site)
+{
+	struct tt_task *t = tti_task_create(tti_home_here, type, args, site);
+	struct tti_scope *s = &r->scope;
+
+	if (t == NULL)
+		return TT_ENOMEM;
+	*r = (struct tti_root){ .rt = rt, .on_done = r->on_done };
+	tti_error_init(&r->err);
+	s->owner = t;
+	s->kind = TTI_SCOPE_ROOT;
+	s->open = true;
+	s->site = site;
+	tti_timer_init(&s->timer, no_deadline);
+	t->scope = t->scope_base = s;
+	t->life = &root_life;
+	t->stack_class = rt->stack_class;
+	tti_worker_submit(tti_worker_here(), t);
+	return 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* sleep.c - the calls that let time or others pass: tt_now, tt_sleep, tt_yield, tt_checkpoint. */
+#include <tutti/runtime.h>
+#include <tutti/time.h>
+
+#include "base/panic.h"
+#include "sched/worker.h"
+#include "wait/wait.h"
+
+int64_t tt_now(void)
+{
+	struct tti_home *h = tti_home_here;
+
+	return h != NULL ? h->now : tti_env_now();
+}
+
+int64_t tt_wall(void)
+{
+	return tti_env_wall();
+}
+
+struct sleeper {
+	struct tti_timer timer;
+	struct tti_waiter waiter;
+};
+
+static void sleep_over(struct tti_timer *timer)
+{
+	struct sleeper *s = TTI_CONTAINER_OF(timer, struct sleeper, timer);
+
+	if (tti_claim(&s->waiter))
+		tti_wake(&s->waiter);
+}
+
+int tti_sleep_until(int64_t deadline)
+{
+	struct tt_task *t = tti_current_or_panic("tt_sleep");
+	struct sleeper s;
+	int rc;
+
+	if (t == NULL)
+		return TT_EWRONGCTX;
+	rc = tti_checkpoint();
+	if (rc < 0)
+		return rc;
+	if (deadline <= t->home->now) {
+		t->home->ops->yield(t->home);
+		return 0;
+	}
+	tti_waiter_init(&s.waiter, "sleep", NULL);
+	tti_timer_init(&s.timer, sleep_over);
+	tti_wheel_arm(t->home->wheel, &s.timer, deadline);
+	tti_park(&s.waiter);
+	tti_wheel_cancel(t->home->wheel, &s.timer);
+	return s.waiter.rc;
+}
+
+int tt_sleep(int64_t timeout)
+{
+	struct tti_home *h = tti_home_here;
+
+	return tti_sleep_until(h != NULL ? tti_deadline_after(h, timeout) : 0);
+}
+
+int tt_yield(void)
+{
+	struct tt_task *t = tti_current_or_panic("tt_yield");
+
+	if (t == NULL)
+		return TT_EWRONGCTX;
+	if ((t->cancel_bits & TTI_CANCELLED) != 0)
+		return TT_ECANCELED;
+	t->home->ops->yield(t->home);
+	return 0;
+}
+
+int tt_checkpoint(void)
+{
+	struct tt_task *t = tti_current_or_panic("tt_checkpoint");
+
+	return t == NULL ? TT_EWRONGCTX : tti_checkpoint();
+}
+
+void tt_task_put(tt_task *t)
+{
+	tti_task_put(t);
+}
+
+uint64_t tt_task_id(const tt_task *t)
+{
+	return t->id;
+}
+
+const char *tt_task_name(const tt_task *t)
+{
+	return t->name;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * canceller.c - how outsiders cancel: a counted handle that any thread may use, and that
+ * may outlive the scope it was made for.
+ *
+ * Whoever cancels first writes code and text and posts the handle, once, to the worker of
+ * the scope's owner. `scope` is touched on that worker's thread only: the closing scope
+ * sets it to NULL there, so a message that comes late finds nothing to do.
+ */
+#include <stdio.h>
+
+#include "base/panic.h"
+#include "env/env.h"
+#include "scope/scope.h"
+
+struct tti_canceller {
+	tti_atomic_u32 refs;                 /* the scope's, each handle's, the message's under way */
+	tti_atomic_u32 used;                 /* 1 once somebody cancelled: that one writes code and text */
+	struct tti_scope *scope;             /* NULL once closed; home's thread only */
+	struct tti_home *home;
+	struct tti_msg msg;
+	int code;                            /* written by the first canceller, before it posts */
+	char text[TTI_ERROR_TEXT_MAX];
+};
+
+static struct tti_canceller *from_public(tt_canceller *c)
+{
+	return (struct tti_canceller *)(void *)c;
+}
+
+static void put(struct tti_canceller *c)
+{
+	/* acq_rel: pairs with itself, so that the last owner sees all that was written. */
+	if (tti_fetch_sub_acq_rel(&c->refs, 1) == 1)
+		tti_env_free(c);
+}
+
+static tt_canceller *make(struct tti_scope *s, const char *call)
+{
+	struct tti_canceller *c = s->canceller;
+
+	TT_REQUIRE(s->open && s->owner == tti_current(), "%s: only the owner of an open block may", call);
+	if (c == NULL) {
+		c = tti_env_zalloc(sizeof(*c));
+		if (c == NULL)
+			return NULL;
+		c->refs.v = 1;
+		c->scope = s;
+		c->home = s->owner->home;
+		s->canceller = c;
+	}
+	/* relaxed: the caller holds the scope's reference meanwhile. */
+	tti_fetch_add_relaxed(&c->refs, 1);
+	return (tt_canceller *)(void *)c;
+}
+
+tt_canceller *tt_scope_canceller(tt_scope *s)
+{
+	return make((struct tti_scope *)(void *)s, "tt_scope_canceller");
+}
+
+tt_canceller *tt_group_canceller(tt_group *g)
+{
+	return make((struct tti_scope *)(void *)g, "tt_group_canceller");
+}
+
+void tt_canceller_put(tt_canceller *c)
+{
+	if (c != NULL)
+		put(from_public(c));
+}
+
+void tti_canceller_detach(struct tti_scope *s)
+{
+	struct tti_canceller *c = s->canceller;
+
+	s->canceller = NULL;
+	c->scope = NULL;
+	put(c);
+}
+
+const char *tti_canceller_text(const struct tti_scope *s)
+{
+	return s->canceller != NULL && s->cause == TTI_CAUSE_CANCELLER ? s->canceller->text : "";
+}
+
+static void deliver(struct tti_canceller *c)
+{
+	if (c->scope != NULL)
+		tti_scope_cancel(c->scope, TTI_CAUSE_CANCELLER, c->code);
+	put(c);
+}
+
+static void handle_cancel(struct tti_msg *m)
+{
+	deliver(TTI_CONTAINER_OF(m, struct tti_canceller, msg));
+}
+
+static bool use_first(struct tti_canceller *c)
+{
+	/* acq_rel: pairs with itself; the loser must not touch code and text. */
+	return tti_exchange_acq_rel(&c->used, 1) == 0;
+}
+
+static void send(struct tti_canceller *c)
+{
+	/* relaxed: the caller's handle keeps it alive until here. */
+	tti_fetch_add_relaxed(&c->refs, 1);
+	if (c->home == tti_home_here) {
+		deliver(c);
+		return;
+	}
+	c->msg.handle = handle_cancel;
+	c->home->ops->post(c->home, &c->msg);
+}
+
+void tt_cancel(tt_canceller *handle)
+{
+	struct tti_canceller *c = from_public(handle);
+
+	if (!use_first(c))
+		return;
+	c->code = TT_ECANCELED;
+	send(c);
+}
+
+void tt_cancel_with(tt_canceller *handle, int code, const char *fmt, ...)
+{
+	struct tti_canceller *c = from_public(handle);
+	va_list ap;
+
+	TT_REQUIRE(code < 0, "tt_cancel_with: code %d is not negative", code);
+	if (!use_first(c))
+		return;
+	c->code = code;
+	va_start(ap, fmt);
+	vsnprintf(c->text, sizeof(c->text), fmt, ap);
+	va_end(ap);
+	send(c);
+}

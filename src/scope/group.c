@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * group.c - task groups: spawning into them, how their children end, and which code
+ * their own end returns. Called through the macros of <tutti/group.h>.
+ *
+ * A group is owned by the task that opened it and changed only on that task's worker. A
+ * child elsewhere sends its exit there; n_children counts it until it is retired.
+ *
+ * Invariants  The group's memory outlives every child: the join is never cut short.
+ *             n_children >= length of children (a member's spawn is counted first).
+ *             A retired child leaves nothing in the group but its failure's text.
+ *
+ * The first cause decides the code (group_result()):
+ *   a child failed      its code; another code of the body is a sibling
+ *   the body failed     rc; later failures of children are siblings
+ *   something outside   TT_ECANCELED, or the canceller's code; failures are siblings;
+ *                       but rc, when every child succeeded all the same
+ *   its owner           rc
+ */
+#include "scope/group.h"
+
+#include <tutti/select.h>
+
+#include "base/panic.h"
+
+static struct tti_group *from_public(tt_group *g)
+{
+	return (struct tti_group *)(void *)g;
+}
+
+static uint32_t children_left(struct tti_group *g)
+{
+	/* acquire: pairs with the acq_rel increment of a member's spawn elsewhere. */
+	return tti_load_acquire(&g->n_children);
+}
+
+/* The children that whoever waits in the group is waiting for. */
+static uint32_t children_joined(struct tti_group *g)
+{
+	return children_left(g) - (g->join_keeps_daemons ? g->n_daemons : 0);
+}
+
+/* ---- a child's life ---- */
+
+static bool child_start(struct tt_task *t)
+{
+	t->cancel_bits = tti_scope_effective(t->scope);
+	if ((t->cancel_bits & TTI_CANCELLED) == 0)
+		return true;
+	t->rc = TT_ECANCELED;
+	return false;
+}
+
+static void wake_joiner(struct tti_group *g)
+{
+	struct tti_waiter *w = g->joiner;
+
+	if (w == NULL || children_joined(g) > g->join_at_most || !tti_claim(w))
+		return;
+	g->joiner = NULL;
+	tti_wake(w);
+}
+
+static void only_daemons_left(struct tti_group *g)
+{
+	bool ending = g->joiner != NULL && g->join_at_most == 0 && !g->join_keeps_daemons;
+
+	if (ending && g->n_daemons > 0 && children_left(g) == g->n_daemons)
+		tti_scope_cancel(&g->scope, TTI_CAUSE_FINISHED, 0);
+}
+
+void tti_group_retire(struct tt_task *t)
+{
+	struct tti_group *g = t->group;
+
+	tti_list_unlink(&t->sibling);
+	if (t->daemon)
+		g->n_daemons--;
+	/* acq_rel: pairs with the acquire in children_left(). */
+	tti_fetch_sub_acq_rel(&g->n_children, 1);
+	tti_task_put(t);
+	only_daemons_left(g);
+	wake_joiner(g);
+}
+
+/* The first failure is the group's; others hang beside it. */
+static void keep_failure(struct tti_group *g, struct tt_task *t)
+{
+	tti_error_set_code(&t->err, t->rc);
+	tti_error_blame(&t->err, t);
+	if (g->err.code == 0)
+		tti_error_move(&g->err, &t->err);
+	else
+		tti_error_add_sibling(&g->err, &t->err);
+}
+
+static void report_isolated(struct tt_task *t)
+{
+	tti_error_set_code(&t->err, t->rc);
+	tti_error_blame(&t->err, t);
+	tti_error_print(&t->err, "tutti: isolated task failed");
+}
+
+static void child_failed(struct tti_group *g, struct tt_task *t)
+{
+	g->n_failed++;
+	if (g->policy == TT_ISOLATE) {
+		report_isolated(t);
+		return;
+	}
+	keep_failure(g, t);
+	if (g->policy == TT_FAIL_FAST)
+		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
+	else if (g->scope.cause == TTI_CAUSE_NONE && g->policy == TT_COLLECT_ALL)
+		g->scope.cause = TTI_CAUSE_CHILD;
+}
+
+static void child_succeeded(struct tti_group *g, struct tt_task *t)
+{
+	if (t->daemon)
+		return;
+	g->n_succeeded++;
+	if (g->policy != TT_FIRST_SUCCESS || g->scope.cause != TTI_CAUSE_NONE)
+		return;
+	g->success = t->rc;
+	tti_scope_cancel(&g->scope, TTI_CAUSE_FINISHED, 0);
+}
+
+/* On the owner's worker, the moment a child's exit arrives there. */
+static void child_exited(struct tt_task *t)
+{
+	struct tti_group *g = t->group;
+	bool group_cancelled = (tti_scope_effective(&g->scope) & TTI_CANCELLED) != 0;
+
+	t->exit_received = true;
+	if (t->rc >= 0)
+		child_succeeded(g, t);
+	else if (t->rc == TT_ECANCELED && group_cancelled)
+		g->n_cancelled += t->daemon ? 0 : 1;
+	else
+		child_failed(g, t);
+	if (t->cancel_posted == TTI_CANCEL_IDLE || TTI_LAW_BROKEN(11))
+		tti_group_retire(t);
+}
+
+static void handle_exit(struct tti_msg *m)
+{
+	child_exited(TTI_CONTAINER_OF(m, struct tt_task, life_msg));
+}
+
+static void wake_end_waiters(struct tt_task *t)
+{
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&t->end_lock);
+	t->ended = true;
+	TTI_LIST_FOR_EACH (link, &t->end_waiters)
+		TT_IGNORE(tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), t->rc, &woken));
+	tti_spin_unlock(&t->end_lock);
+	tti_wake_all(&woken);
+}
+
+static void child_exit(struct tt_task *t)
+{
+	struct tti_home *owner = t->group->scope.owner->home;
+
+	TT_REQUIRE(t->scope == t->scope_base, "task %s#%llu (spawned at %s) ended with the block of %s still open",
+	           t->name, (unsigned long long)t->id, t->spawn_site, t->scope->site);
+	if (t->has_handle)
+		wake_end_waiters(t);
+	if (owner == tti_home_here) {
+		child_exited(t);
+		return;
+	}
+	t->life_msg.handle = handle_exit;
+	owner->ops->post(owner, &t->life_msg);
+}
+
+/* ---- waiting for one task's end ---- */
+
+static int end_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
+{
+	struct tt_task *t = arm->object;
+	int result = TTI_ARM_LINKED;
+
+	tti_spin_lock(&t->end_lock);
+	if (t->ended)
+		result = tti_claim_own_node(n, t->rc);
+	else if (may_link)
+		tti_list_push_back(&t->end_waiters, &n->link);
+	tti_spin_unlock(&t->end_lock);
+	return result;
+}
+
+static void end_delist(const tt_arm *arm, struct tti_wait_node *n)
+{
+	struct tt_task *t = arm->object;
+
+	tti_spin_lock(&t->end_lock);
+	tti_list_unlink(&n->link);
+	tti_spin_unlock(&t->end_lock);
+}
+
+static int end_as_success(const tt_arm *arm, int rc)
+{
+	(void)arm;
+	(void)rc;
+	return 0;
+}
+
+/* A join gives the task's code; a select only learns that it ended. */
+static const struct tti_arm_ops join_arm = { .verb = "join", .enlist = end_enlist, .delist = end_delist };
+static const struct tti_arm_ops end_arm = {
+	.verb = "task end",
+	.enlist = end_enlist,
+	.delist = end_delist,
+	.finish = end_as_success,
+};
+
+int tt_task_join(tt_task *t)
+{
+	tt_arm arm = { .ops = &join_arm, .object = t };
+	int rc;
+
+	if (tti_current_or_panic("tt_task_join") == NULL)
+		return TT_EWRONGCTX;
+	rc = tti_checkpoint();
+	return rc < 0 ? rc : tti_wait_arm(&arm, true);
+}
+
+tt_arm tt_on_task_end_(tt_task *t)
+{
+	return (tt_arm){ .ops = &end_arm, .object = t };
+}
+
+static const struct tti_life_ops child_life = { .start = child_start, .exit = child_exit };
+
+/* ---- spawning ---- */
+
+static void handle_adopt(struct tti_msg *m);
+
+static void adopt(struct tti_group *g, struct tt_task *t, struct tti_worker *to)
+{
+	tti_list_push_back(&g->children, &t->sibling);
+	if (t->daemon)
+		g->n_daemons++;
+	tti_worker_submit(to, t);
+}
+
+/* A member on another worker has spawned into a shared group: the owner's worker takes
+ * the child in and runs it. The member has not exited yet, or its exit is behind this in
+ * the inbox, so the group is still there. */
+static void handle_adopt(struct tti_msg *m)
+{
+	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, life_msg);
+
+	adopt(t->group, t, tti_worker_here());
+}
+
+static struct tti_worker *place(unsigned worker)
+{
+	struct tti_worker *here = tti_worker_here();
+
+	if (worker == TT_WORKER_HERE)
+		return here;
+	if (worker == TT_WORKER_ANY)
+		return tti_worker_any(here->rt);
+	TT_REQUIRE(worker <= here->rt->n_workers, "tt_go_with: there is no worker %u", worker - 1);
+	return here->rt->workers[worker - 1];
+}
+
+static uint8_t class_for(struct tti_worker *w, size_t stack_size)
+{
+	uint8_t c = w->rt->stack_class;
+
+	if (stack_size == 0)
+		return c;
+	for (c = 0; c < TTI_STACK_CLASSES; c++)
+		if (tti_stack_class_size((enum tti_stack_class)c) >= stack_size)
+			return c;
+	tti_panic("tt_go_with", "no stack class of %zu bytes", stack_size);
+}
+
+/* The place a child takes under max_children: the owner waits for one, a member does not. */
+static int reserve_place(struct tti_group *g, bool owner)
+{
+	struct tti_waiter w;
+
+	while (g->max_children > 0 && children_left(g) >= g->max_children) {
+		if (!owner)
+			return TT_EAGAIN;
+		tti_waiter_init(&w, "room in group", g);
+		g->join_at_most = g->max_children - 1; /* daemons take a place too */
+		g->joiner = &w;
+		tti_park(&w);
+		g->joiner = NULL;
+		if (w.rc < 0)
+			return w.rc;
+	}
+	/* acq_rel: pairs with the acquire in children_left(). */
+	tti_fetch_add_acq_rel(&g->n_children, 1);
+	return 0;
+}
+
+/* Where the spawner stands: the owner, or a member of a shared group. */
+static bool check_spawner(struct tti_group *g, const struct tt_task *self, const char *site)
+{
+	if (g->scope.owner == self) {
+		TT_REQUIRE(g->scope.open, "tt_go at %s: the group is not open", site);
+		return true;
+	}
+	TT_REQUIRE(g->shared, "tt_go at %s: task %s#%llu is not the group's owner, and the group is not shared", site,
+	           self->name, (unsigned long long)self->id);
+	return false;
+}
+
+static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int code)
+{
+	tti_task_drop_args(t);
+	tti_task_move(t, TTI_TASK_DONE);
+	if (code != TT_ECANCELED && owner) {
+		t->rc = code;
+		child_failed(g, t);
+	}
+	tti_task_put(t);
+	return code;
+}
+
+static int out_of_memory(struct tti_group *g, const struct tt_task_type *type, const void *args, bool owner)
+{
+	if (type->drop != NULL)
+		type->drop((void *)(uintptr_t)args);
+	if (owner && g->policy == TT_FAIL_FAST) {
+		tti_error_set_code(&g->err, TT_ENOMEM);
+		g->n_failed++;
+		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
+	}
+	return TT_ENOMEM;
+}
+
+static int group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
+                       const tt_child_options *o, tt_task **ret_task)
+{
+	static const tt_child_options none;
+	struct tt_task *self = tti_current_or_panic("tt_go"), *t;
+	bool owner;
+	int rc;
+
+	if (self == NULL)
+		return TT_EWRONGCTX;
+	owner = check_spawner(g, self, site);
+	o = o != NULL ? o : &none;
+	t = tti_task_create(self->home, type, args, site);
+	if (t == NULL)
+		return out_of_memory(g, type, args, owner);
+	t->group = g;
+	t->scope = t->scope_base = &g->scope;
+	t->life = &child_life;
+	t->daemon = o->daemon;
+	t->stack_class = class_for(tti_worker_here(), o->stack_size);
+	if (o->name != NULL)
+		t->name = o->name;
+	if ((tti_scope_effective(&g->scope) & TTI_CANCELLED) != 0)
+		return spawn_refused(g, t, owner, TT_ECANCELED);
+	rc = reserve_place(g, owner);
+	if (rc < 0)
+		return spawn_refused(g, t, owner && rc != TT_ECANCELED, rc);
+	if (ret_task != NULL) {
+		t->has_handle = true;
+		tti_task_get(t);
+		*ret_task = t;
+	}
+	if (owner || g->scope.owner->home == self->home) {
+		adopt(g, t, place(o->worker));
+		return 0;
+	}
+	t->life_msg.handle = handle_adopt;
+	g->scope.owner->home->ops->post(g->scope.owner->home, &t->life_msg);
+	return 0;
+}
+
+/* ---- joining and ending ---- */
+
+/* Waits until no child is left, or, for a drain, none but daemons. A cancel reaches the
+ * children; the wait itself is never cut short. */
+static void wait_for_children(struct tti_group *g, bool keep_daemons)
+{
+	struct tti_waiter w;
+
+	g->join_at_most = 0;
+	g->join_keeps_daemons = keep_daemons;
+	while (children_joined(g) > 0) {
+		tti_waiter_init(&w, "children of group", g);
+		w.abort = NULL;
+		g->joiner = &w;
+		only_daemons_left(g);
+		tti_park(&w);
+	}
+	g->join_keeps_daemons = false;
+}
+
+static bool is_echo(int rc)
+{
+	return rc == TT_ECANCELED;
+}
+
+/* A child's failure goes first; what the body said besides becomes its sibling. */
+static int child_result(struct tti_group *g, int rc)
+{
+	struct tti_error *own = &g->scope.owner->err;
+	struct tti_error body;
+	int code = g->err.code;
+
+	tti_error_init(&body);
+	if (rc < 0 && !is_echo(rc)) {
+		tti_error_set_code(own, rc);
+		tti_error_blame(own, g->scope.owner);
+		tti_error_move(&body, own);
+	}
+	tti_error_move(own, &g->err);
+	if (body.code != 0)
+		tti_error_add_sibling(own, &body);
+	return code;
+}
+
+/* rc stands; failures of children become siblings of its chain. */
+static int own_result(struct tti_group *g, int rc)
+{
+	struct tti_error *own = &g->scope.owner->err;
+
+	if (rc < 0 && g->err.code != 0) {
+		tti_error_set_code(own, rc);
+		tti_error_add_sibling(own, &g->err);
+	}
+	return rc;
+}
+
+static int outside_result(struct tti_group *g, int rc)
+{
+	bool all_succeeded = g->n_failed == 0 && g->n_cancelled == 0;
+	int code = TT_ECANCELED;
+
+	if (all_succeeded && !is_echo(rc))
+		return rc;
+	if (g->scope.cause == TTI_CAUSE_CANCELLER) {
+		const char *text = tti_canceller_text(&g->scope);
+
+		code = g->scope.code;
+		if (text[0] != '\0')
+			TT_IGNORE(tt_fail_(code, g->scope.site, "cancel", "%s", text));
+	}
+	if (rc < 0 && !is_echo(rc) && rc != code) {
+		struct tti_error body;
+
+		tti_error_init(&body);
+		tti_error_set_code(&g->scope.owner->err, rc);
+		tti_error_blame(&g->scope.owner->err, g->scope.owner);
+		tti_error_move(&body, &g->scope.owner->err);
+		tti_error_set_code(&g->scope.owner->err, code);
+		tti_error_add_sibling(&g->scope.owner->err, &body);
+	}
+	return own_result(g, code);
+}
+
+static int finished_result(struct tti_group *g, int rc)
+{
+	if (g->policy != TT_FIRST_SUCCESS)
+		return own_result(g, rc);
+	if (rc == 0 || is_echo(rc))
+		return g->success;
+	return own_result(g, rc);
+}
+
+static int group_result(struct tti_group *g, int rc)
+{
+	switch ((enum tti_cause)g->scope.cause) {
+	case TTI_CAUSE_CHILD:
+		return child_result(g, rc);
+	case TTI_CAUSE_OUTER:
+	case TTI_CAUSE_CANCELLER:
+	case TTI_CAUSE_DEADLINE:
+		return outside_result(g, rc);
+	case TTI_CAUSE_FINISHED:
+		return finished_result(g, rc);
+	case TTI_CAUSE_NONE:
+		/* FIRST_SUCCESS: all failed, none succeeded. */
+		if (g->policy == TT_FIRST_SUCCESS && g->err.code != 0)
+			return child_result(g, rc);
+		return rc;
+	default:
+		return own_result(g, rc);
+	}
+}
+
+static int group_close(struct tti_group *g, int rc)
+{
+	wait_for_children(g, false);
+	rc = group_result(g, rc);
+	tti_error_clear(&g->err);
+	tti_scope_remove(&g->scope);
+	return rc;
+}
+
+int tti_group_end(struct tti_group *g, int rc)
+{
+	if (rc < 0)
+		tti_scope_cancel(&g->scope, TTI_CAUSE_BODY, rc);
+	return group_close(g, rc);
+}
+
+/* ---- public ---- */
+
+_Static_assert(sizeof(struct tti_group) <= sizeof(tt_group), "tt_group holds a tti_group");
+
+tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const char *site)
+{
+	static const tt_group_options none;
+	struct tti_group *g = from_public(storage);
+
+	o = o != NULL ? o : &none;
+	tti_scope_push(&g->scope, TTI_SCOPE_GROUP, site);
+	tti_list_init(&g->children);
+	/* relaxed: nobody else knows the group yet. */
+	tti_store_relaxed(&g->n_children, 0);
+	g->n_daemons = 0;
+	g->propagated = g->scope.owner->cancel_bits;
+	g->n_failed = g->n_cancelled = g->n_succeeded = 0;
+	g->max_children = o->max_children;
+	g->policy = (uint8_t)o->policy;
+	g->shared = o->shared;
+	g->success = 0;
+	g->name = o->name;
+	g->joiner = NULL;
+	g->join_at_most = 0;
+	g->join_keeps_daemons = false;
+	tti_error_init(&g->err);
+	if ((g->propagated & TTI_CANCELLED) != 0)
+		g->scope.cause = TTI_CAUSE_OUTER;
+	return storage;
+}
+
+int tt_group_end(tt_group *storage, int rc)
+{
+	struct tti_group *g = from_public(storage);
+
+	rc = tti_blocks_end_inside(&g->scope, rc, "tt_group_end");
+	return tti_group_end(g, rc);
+}
+
+int tt_group_finish(tt_group *storage, int rc)
+{
+	struct tti_group *g = from_public(storage);
+
+	rc = tti_blocks_end_inside(&g->scope, rc, "tt_group_finish");
+	if (rc < 0 && g->scope.cause == TTI_CAUSE_NONE)
+		g->scope.cause = TTI_CAUSE_BODY;
+	return group_close(g, rc);
+}
+
+int tt_group_drain(tt_group *storage)
+{
+	struct tti_group *g = from_public(storage);
+	struct tt_task *self = tti_current_or_panic("tt_group_drain");
+
+	if (self == NULL)
+		return TT_EWRONGCTX;
+	TT_REQUIRE(g->scope.owner == self && g->scope.open, "tt_group_drain: only the owner of an open group may drain it");
+	wait_for_children(g, true);
+	if (g->scope.cause == TTI_CAUSE_CHILD)
+		return g->err.code;
+	return (self->cancel_bits & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
+}
+
+void tt_group_cancel(tt_group *storage)
+{
+	struct tti_group *g = from_public(storage);
+
+	TT_REQUIRE(g->scope.owner == tti_current() && g->scope.open,
+	           "tt_group_cancel: only the owner may; others use tt_group_canceller");
+	tti_scope_cancel(&g->scope, TTI_CAUSE_OWNER, 0);
+}
+
+void tt_group_leave_(tt_group *storage)
+{
+	struct tti_group *g = from_public(storage);
+
+	if (!g->scope.open)
+		return;
+#ifndef TT_NO_ASSERT
+	tti_panic(g->scope.site, "this group was left without tt_group_end (task %s#%llu, spawned at %s)",
+	          g->scope.owner->name, (unsigned long long)g->scope.owner->id, g->scope.owner->spawn_site);
+#else
+	tt_error_report(TT_EINVAL, "group opened at %s was left without tt_group_end", g->scope.site);
+	tti_scope_cancel(&g->scope, TTI_CAUSE_LEFT, 0);
+	TT_IGNORE(tt_group_end(storage, 0));
+#endif
+}
+
+intptr_t tt_verb_go_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	return group_spawn(from_public(on), type, args, site, NULL, NULL);
+}
+
+intptr_t tt_verb_go_task_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	struct tt_go_task_ *p = on;
+
+	return group_spawn(from_public(p->group), type, args, site, NULL, p->ret_task);
+}
+
+intptr_t tt_verb_go_with_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	struct tt_go_with_ *p = on;
+
+	return group_spawn(from_public(p->group), type, args, site, p->options, NULL);
+}
+
+struct plain_args {
+	int (*fn)(void *);
+	void *arg;
+};
+
+static int plain_run(void *args)
+{
+	struct plain_args *p = args;
+
+	return p->fn(p->arg);
+}
+
+int tt_spawn(tt_group *g, int (*fn)(void *), void *arg, const tt_child_options *o)
+{
+	static const tt_task_type type = {
+		.name = "task", .site = "tt_spawn", .size = sizeof(struct plain_args), .align = _Alignof(struct plain_args),
+		.run = plain_run,
+	};
+	struct plain_args args = { fn, arg };
+
+	return group_spawn(from_public(g), &type, &args, "tt_spawn", o, NULL);
+}

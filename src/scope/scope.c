@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scope.c - opening and ending blocks, deadlines, and the walk that carries a cancel
+ * down the tree. Groups add their children in group.c.
+ */
+#include "scope/scope.h"
+
+#include "base/panic.h"
+#include "scope/group.h"
+
+/* ---- what is in force ---- */
+
+uint32_t tti_scope_effective(const struct tti_scope *s)
+{
+	bool until_stop = false;
+	uint32_t bits = 0;
+
+	for (; s != NULL; s = s->parent) {
+		/* acquire: pairs with the release in set_flag(): whoever sees a cancel also sees
+		 * what was done before it. */
+		uint32_t own = tti_load_acquire(&s->flags);
+
+		if (s->kind == TTI_SCOPE_UNTIL_STOP)
+			until_stop = true;
+		bits |= own;
+		if ((own & TTI_STOPPING) != 0 && until_stop)
+			bits |= TTI_CANCELLED;
+		if (s->kind == TTI_SCOPE_SHIELD)
+			break;
+	}
+	return bits;
+}
+
+static void set_flag(struct tti_scope *s, uint32_t flag)
+{
+	/* release: pairs with the acquire in tti_scope_effective(). */
+	tti_store_release(&s->flags, s->flags.v | flag);
+}
+
+void tti_scope_cancel(struct tti_scope *s, enum tti_cause cause, int code)
+{
+	if (s->cause == TTI_CAUSE_NONE) {
+		s->cause = (uint8_t)cause;
+		s->code = code;
+	}
+	if ((s->flags.v & TTI_CANCELLED) != 0)
+		return;
+	set_flag(s, TTI_CANCELLED);
+	tti_tree_update(s->owner);
+}
+
+void tti_scope_stop(struct tti_scope *s)
+{
+	if ((s->flags.v & TTI_STOPPING) != 0)
+		return;
+	set_flag(s, TTI_STOPPING);
+	tti_tree_update(s->owner);
+}
+
+/* ---- the walk ---- */
+
+static void visit_later(struct tti_home *h, struct tt_task *t)
+{
+	if (t->cancel_queued)
+		return;
+	t->cancel_queued = true;
+	tti_queue_push(&h->cancel_work, &t->cancel_link);
+}
+
+static void handle_cancel_ack(struct tti_msg *m);
+
+/* On the child's home: learn what is in force now, then answer. A child that has ended
+ * meanwhile only answers. */
+static void handle_cancel(struct tti_msg *m)
+{
+	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, cancel_msg);
+	struct tti_home *owner = t->group->scope.owner->home;
+
+	if (t->state != TTI_TASK_DONE)
+		tti_tree_update(t);
+	m->handle = handle_cancel_ack;
+	owner->ops->post(owner, m);
+}
+
+static void post_cancel(struct tt_task *child)
+{
+	if (child->cancel_posted != TTI_CANCEL_IDLE) {
+		child->cancel_posted = TTI_CANCEL_POSTED_AGAIN;
+		return;
+	}
+	child->cancel_posted = TTI_CANCEL_POSTED;
+	child->cancel_msg.handle = handle_cancel;
+	child->home->ops->post(child->home, &child->cancel_msg);
+}
+
+static void handle_cancel_ack(struct tti_msg *m)
+{
+	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, cancel_msg);
+	bool again = t->cancel_posted == TTI_CANCEL_POSTED_AGAIN;
+
+	t->cancel_posted = TTI_CANCEL_IDLE;
+	if (t->exit_received)
+		tti_group_retire(t);
+	else if (again)
+		post_cancel(t);
+}
+
+static void tell_children(struct tti_home *h, struct tti_group *g)
+{
+	uint32_t bits = tti_scope_effective(&g->scope);
+
+	if (bits == g->propagated)
+		return;
+	if ((bits & TTI_CANCELLED) != 0 && g->scope.cause == TTI_CAUSE_NONE)
+		g->scope.cause = TTI_CAUSE_OUTER;
+	g->propagated = bits;
+	TTI_LIST_FOR_EACH (n, &g->children) {
+		struct tt_task *child = TTI_CONTAINER_OF(n, struct tt_task, sibling);
+
+		if (child->home == h)
+			visit_later(h, child);
+		else
+			post_cancel(child);
+	}
+}
+
+static void refresh(struct tt_task *t)
+{
+	uint32_t before = t->cancel_bits;
+
+	t->cancel_bits = tti_scope_effective(t->scope);
+	if ((t->cancel_bits & ~before & TTI_CANCELLED) != 0)
+		tti_wait_cancel(t);
+	else if ((t->cancel_bits & ~before & TTI_STOPPING) != 0)
+		tti_wait_stop(t);
+}
+
+static void visit(struct tti_home *h, struct tt_task *t)
+{
+	if (t->state == TTI_TASK_DONE)
+		return;
+	refresh(t);
+	for (struct tti_scope *s = t->scope; s != t->scope_base; s = s->parent)
+		if (s->kind == TTI_SCOPE_GROUP)
+			tell_children(h, tti_group_of(s));
+}
+
+/* A list of work instead of recursion: the tree may be deeper than a stack. */
+void tti_tree_update(struct tt_task *t)
+{
+	struct tti_home *h = tti_home_here;
+	bool walking = h->cancel_work.head != NULL || h->cancel_walking;
+	struct tti_link *n;
+
+	TT_ASSERT(t->home == h);
+	visit_later(h, t);
+	if (walking)
+		return;
+	h->cancel_walking = true;
+	while ((n = tti_queue_pop(&h->cancel_work)) != NULL) {
+		struct tt_task *next = TTI_CONTAINER_OF(n, struct tt_task, cancel_link);
+
+		next->cancel_queued = false;
+		visit(h, next);
+	}
+	h->cancel_walking = false;
+}
+
+/* ---- blocks ---- */
+
+static void deadline_passed(struct tti_timer *timer)
+{
+	tti_scope_cancel(TTI_CONTAINER_OF(timer, struct tti_scope, timer), TTI_CAUSE_DEADLINE, TT_ETIMEDOUT);
+}
+
+void tti_scope_push(struct tti_scope *s, enum tti_scope_kind kind, const char *site)
+{
+	struct tt_task *t = tti_current_or_panic("opening a block");
+
+	TT_REQUIRE(t != NULL, "block at %s: opened outside a task", site);
+	s->parent = t->scope;
+	s->owner = t;
+	/* relaxed: nobody below knows the scope yet; a child gets it through an inbox. */
+	tti_store_relaxed(&s->flags, 0);
+	s->kind = (uint8_t)kind;
+	s->cause = TTI_CAUSE_NONE;
+	s->open = true;
+	s->code = 0;
+	s->site = site;
+	s->canceller = NULL;
+	tti_timer_init(&s->timer, deadline_passed);
+	t->scope = s;
+	if (kind == TTI_SCOPE_SHIELD || kind == TTI_SCOPE_UNTIL_STOP)
+		t->cancel_bits = tti_scope_effective(s);
+}
+
+void tti_scope_remove(struct tti_scope *s)
+{
+	struct tt_task *t = s->owner;
+
+	TT_ASSERT(t->scope == s);
+	tti_wheel_cancel(t->home->wheel, &s->timer);
+	if (s->canceller != NULL)
+		tti_canceller_detach(s);
+	s->open = false;
+	t->scope = s->parent;
+	if (s->kind == TTI_SCOPE_SHIELD || s->kind == TTI_SCOPE_UNTIL_STOP || s->flags.v != 0)
+		t->cancel_bits = tti_scope_effective(t->scope);
+}
+
+static bool is_open_in(const struct tti_scope *s, const struct tt_task *t)
+{
+	for (const struct tti_scope *b = t->scope; b != t->scope_base; b = b->parent)
+		if (b == s)
+			return true;
+	return false;
+}
+
+int tti_blocks_end_inside(struct tti_scope *s, int rc, const char *call)
+{
+	struct tt_task *t = tti_current();
+
+	TT_REQUIRE(t != NULL, "%s: called outside a task", call);
+	TT_REQUIRE(is_open_in(s, t), "%s: the block is not open in task %s#%llu (ended twice, or another task's)", call,
+	           t->name, (unsigned long long)t->id);
+	while (t->scope != s) {
+		int inner = tti_block_end(t->scope, rc);
+
+		if (rc >= 0 && inner < 0)
+			rc = inner;
+	}
+	return rc;
+}
+
+static int cancelled_by_canceller(struct tti_scope *s)
+{
+	const char *text = tti_canceller_text(s);
+
+	return text[0] != '\0' ? tt_fail_(s->code, s->site, "cancel", "%s", text) : s->code;
+}
+
+/* TT_ECANCELED becomes what this scope knows better, unless something around it is
+ * cancelled too: then that one will say. */
+static int translate(struct tti_scope *s, int rc, bool stopping)
+{
+	uint32_t outer = tti_scope_effective(s->parent);
+
+	if (rc != TT_ECANCELED)
+		return rc;
+	if (s->cause == TTI_CAUSE_DEADLINE && s->kind == TTI_SCOPE_SHIELD)
+		return TT_ETIMEDOUT;
+	if ((outer & TTI_CANCELLED) != 0)
+		return rc;
+	if (s->cause == TTI_CAUSE_DEADLINE)
+		return TT_ETIMEDOUT;
+	if (s->cause == TTI_CAUSE_CANCELLER)
+		return cancelled_by_canceller(s);
+	return stopping ? TT_ESTOP : rc;
+}
+
+static int scope_end(struct tti_scope *s, int rc)
+{
+	bool stopping = s->kind == TTI_SCOPE_UNTIL_STOP && (s->owner->cancel_bits & TTI_STOPPING) != 0;
+
+	rc = translate(s, rc, stopping);
+	tti_scope_remove(s);
+	return rc;
+}
+
+int tti_block_end(struct tti_scope *s, int rc)
+{
+	return s->kind == TTI_SCOPE_GROUP ? tti_group_end(tti_group_of(s), rc) : scope_end(s, rc);
+}
+
+/* ---- public ---- */
+
+_Static_assert(sizeof(struct tti_scope) <= sizeof(tt_scope), "tt_scope holds a tti_scope");
+
+tt_scope *tt_scope_open_(tt_scope *storage, int64_t when, unsigned kind, const char *site)
+{
+	static const uint8_t kinds[] = {
+		[TT_SCOPE_PLAIN_] = TTI_SCOPE_PLAIN,
+		[TT_SCOPE_SHIELD_] = TTI_SCOPE_SHIELD,
+		[TT_SCOPE_UNTIL_STOP_] = TTI_SCOPE_UNTIL_STOP,
+	};
+	struct tti_scope *s = (struct tti_scope *)(void *)storage;
+	bool absolute = (kind & TT_SCOPE_ABSOLUTE_) != 0;
+	struct tti_home *h;
+
+	tti_scope_push(s, (enum tti_scope_kind)kinds[kind & ~(unsigned)TT_SCOPE_ABSOLUTE_], site);
+	h = s->owner->home;
+	if (when == TT_NEVER)
+		return storage;
+	if (!absolute)
+		when = tti_deadline_after(h, when);
+	if (when <= h->now)
+		tti_scope_cancel(s, TTI_CAUSE_DEADLINE, TT_ETIMEDOUT);
+	else
+		tti_wheel_arm(h->wheel, &s->timer, when);
+	return storage;
+}
+
+int tt_scope_end(tt_scope *storage, int rc)
+{
+	struct tti_scope *s = (struct tti_scope *)(void *)storage;
+
+	rc = tti_blocks_end_inside(s, rc, "tt_scope_end");
+	return scope_end(s, rc);
+}
+
+int tt_scope_pop_(int rc)
+{
+	struct tt_task *t = tti_current();
+
+	TT_REQUIRE(t != NULL && t->scope != t->scope_base, "TT_WITHIN: its block was ended inside");
+	return tti_block_end(t->scope, rc);
+}
+
+void tt_scope_leave_(tt_scope *storage)
+{
+	struct tti_scope *s = (struct tti_scope *)(void *)storage;
+
+	if (!s->open)
+		return;
+#ifndef TT_NO_ASSERT
+	tti_panic(s->site, "this block was left without tt_scope_end (task %s#%llu, spawned at %s)", s->owner->name,
+	          (unsigned long long)s->owner->id, s->owner->spawn_site);
+#else
+	tt_error_report(TT_EINVAL, "block opened at %s was left without tt_scope_end", s->site);
+	TT_IGNORE(tt_scope_end(storage, 0));
+#endif
+}
+
+bool tt_stopping(void)
+{
+	struct tt_task *t = tti_current();
+
+	return t != NULL && (t->cancel_bits & TTI_STOPPING) != 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scope.h - blocks: cancel scopes, shields and groups, and the tree they form across
+ * tasks. A task's open blocks are a chain from the innermost outwards; the chain goes on
+ * in the group the task was born in, and so up to the root.
+ *
+ * What is cancelled     A scope's own flags say what was asked of it. What is in force at a
+ * point is computed by walking outwards to the nearest shield (tti_scope_effective), and
+ * cached in tt_task.cancel_bits, so that a checkpoint is one load. A cancel sets the flag,
+ * then walks the tree below and refreshes those caches (tti_tree_update).
+ *
+ * Threads   A scope is changed only on its owner's home thread. Its flags are read by
+ *           descendants on other workers, which the parent outlives; `parent`, `kind` and
+ *           `owner` do not change while it is open. A child elsewhere is told by message,
+ *           and acknowledges it: its record is freed only after its exit was received and
+ *           no such message is under way.
+ */
+#ifndef TTI_SCOPE_SCOPE_H
+#define TTI_SCOPE_SCOPE_H
+
+#include <tutti/group.h>
+#include <tutti/scope.h>
+
+#include "sched/worker.h"
+#include "task/task.h"
+#include "timer/wheel.h"
+#include "wait/wait.h"
+
+enum tti_scope_kind { TTI_SCOPE_PLAIN, TTI_SCOPE_SHIELD, TTI_SCOPE_UNTIL_STOP, TTI_SCOPE_GROUP, TTI_SCOPE_ROOT };
+
+/* Why a scope is cancelled; the first one stays. */
+enum tti_cause {
+	TTI_CAUSE_NONE,
+	TTI_CAUSE_DEADLINE,   /* its own deadline passed */
+	TTI_CAUSE_CANCELLER,  /* tt_cancel, tt_cancel_with */
+	TTI_CAUSE_OWNER,      /* tt_group_cancel */
+	TTI_CAUSE_CHILD,      /* group: a child failed first */
+	TTI_CAUSE_BODY,       /* group: its end was called with a failure */
+	TTI_CAUSE_OUTER,      /* group: a scope around it was cancelled first */
+	TTI_CAUSE_FINISHED,   /* group: only daemons were left, or the first success is in */
+	TTI_CAUSE_LEFT,       /* group: a bare return */
+};
+
+struct tti_canceller;
+
+struct tti_scope {
+	struct tti_scope *parent;            /* the block around; NULL at the root */
+	struct tt_task *owner;               /* who opened it */
+	tti_atomic_u32 flags;                /* TTI_CANCELLED, TTI_STOPPING asked of this scope; owner's home writes */
+	uint8_t kind;                        /* enum tti_scope_kind */
+	uint8_t cause;                       /* enum tti_cause; owner's home only */
+	bool open;                           /* owner only */
+	int code;                            /* what the end returns for CANCELLER */
+	const char *site;                    /* where it was opened */
+	struct tti_canceller *canceller;     /* made on demand; counted */
+	struct tti_timer timer;              /* its deadline */
+};
+
+/* What is in force at s: TTI_CANCELLED, TTI_STOPPING. Any thread below the scope. */
+uint32_t tti_scope_effective(const struct tti_scope *s);
+
+/* Asks for a cancel of s, once: later causes are ignored. Owner's home thread. */
+void tti_scope_cancel(struct tti_scope *s, enum tti_cause cause, int code);
+/* Asks for a soft cancel. Owner's home thread. */
+void tti_scope_stop(struct tti_scope *s);
+
+/* Refreshes what t and everything below it know of cancels. t's home thread. */
+void tti_tree_update(struct tt_task *t);
+
+/* Opens s as the innermost block of the calling task. */
+void tti_scope_push(struct tti_scope *s, enum tti_scope_kind kind, const char *site);
+/* Takes the innermost block off the calling task; its deadline and canceller are detached. */
+void tti_scope_remove(struct tti_scope *s);
+/* Ends the blocks opened inside s, innermost first. Returns rc, or their first failure
+ * when rc is none. Panics when s is not open in the calling task. */
+int tti_blocks_end_inside(struct tti_scope *s, int rc, const char *call);
+/* Ends the innermost block, whatever its kind. */
+int tti_block_end(struct tti_scope *s, int rc);
+
+/* canceller.c: the scope is closing; a canceller that outlives it does nothing any more. */
+void tti_canceller_detach(struct tti_scope *s);
+/* The text that was given with the cancel; "" when none. */
+const char *tti_canceller_text(const struct tti_scope *s);
+
+#endif
