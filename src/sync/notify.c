@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * notify.c - "something changed": one token that is stored when nobody waits.
+ *
+ * Invariants  A stored token implies that nobody waits. A token goes to exactly one
+ *             waiter: the claim decides, so one that a cancelled waiter could not take goes
+ *             to the next, or stays stored.
+ * Lock        notify.lock guards token and waiters.
+ */
+#include <tutti/notify.h>
+#include <tutti/select.h>
+
+#include "base/panic.h"
+#include "base/spin.h"
+#include "wait/wait.h"
+
+struct notify {
+	tti_spin lock;
+	bool ready;                          /* initialised */
+	bool token;
+	struct tti_list waiters;
+};
+
+_Static_assert(sizeof(struct notify) <= sizeof(tt_notify), "tt_notify holds a notify");
+
+static struct notify *from_public(tt_notify *n, const char *call)
+{
+	struct notify *own = (struct notify *)(void *)n;
+
+	TT_REQUIRE(own->ready, "%s: the notify is not initialised", call);
+	return own;
+}
+
+void tt_notify_init(tt_notify *n)
+{
+	struct notify *own = (struct notify *)(void *)n;
+
+	*own = (struct notify){ .ready = true };
+	tti_list_init(&own->waiters);
+}
+
+void tt_notify_fini(tt_notify *n)
+{
+	struct notify *own = (struct notify *)(void *)n;
+
+	if (own == NULL || !own->ready)
+		return;
+	TT_REQUIRE(tti_list_empty(&own->waiters), "tt_notify_fini: somebody waits in tt_notify_wait");
+	own->ready = false;
+}
+
+static int notify_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
+{
+	struct notify *own = arm->object;
+	int result = TTI_ARM_LINKED;
+
+	tti_spin_lock(&own->lock);
+	if (own->token) {
+		result = tti_claim_own_node(n, 0);
+		if (result == TTI_ARM_DONE)
+			own->token = false;
+	} else if (may_link) {
+		tti_list_push_back(&own->waiters, &n->link);
+	}
+	tti_spin_unlock(&own->lock);
+	return result;
+}
+
+static void notify_delist(const tt_arm *arm, struct tti_wait_node *n)
+{
+	struct notify *own = arm->object;
+
+	tti_spin_lock(&own->lock);
+	tti_list_unlink(&n->link);
+	tti_spin_unlock(&own->lock);
+}
+
+static const struct tti_arm_ops notify_arm = { .verb = "notify", .enlist = notify_enlist, .delist = notify_delist };
+
+/* Wakes waiters until one, or all, are woken; returns how many. */
+static unsigned wake(struct notify *n, unsigned max, struct tti_list *woken)
+{
+	unsigned count = 0;
+
+	TTI_LIST_FOR_EACH (link, &n->waiters) {
+		if (count == max)
+			break;
+		count += tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), 0, woken);
+	}
+	return count;
+}
+
+void tt_notify_one(tt_notify *storage)
+{
+	struct notify *n = from_public(storage, "tt_notify_one");
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&n->lock);
+	if (wake(n, 1, &woken) == 0)
+		n->token = true;
+	tti_spin_unlock(&n->lock);
+	tti_wake_all(&woken);
+}
+
+void tt_notify_all(tt_notify *storage)
+{
+	struct notify *n = from_public(storage, "tt_notify_all");
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&n->lock);
+	wake(n, UINT32_MAX, &woken);
+	tti_spin_unlock(&n->lock);
+	tti_wake_all(&woken);
+}
+
+int tt_notify_wait(tt_notify *storage)
+{
+	struct notify *n = from_public(storage, "tt_notify_wait");
+	tt_arm arm = { .ops = &notify_arm, .object = n };
+	int rc;
+
+	if (tti_current_or_panic("tt_notify_wait") == NULL)
+		return TT_EWRONGCTX;
+	rc = tti_checkpoint();
+	return rc < 0 ? rc : tti_wait_arm(&arm, true);
+}
+
+tt_arm tt_on_notify_(tt_notify *n)
+{
+	return (tt_arm){ .ops = &notify_arm, .object = from_public(n, "TT_ON_NOTIFY") };
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * semaphore.c - permits, handed out first come, first served: a large request at the head
+ * is not starved by small ones behind it.
+ *
+ * Invariants  While somebody waits, the head's request is larger than what is free. A
+ *             waiter that leaves (cancel, another arm won) may uncover a request that fits,
+ *             so leaving grants again.
+ * Lock        semaphore.lock guards permits and waiters.
+ */
+#include <tutti/select.h>
+#include <tutti/semaphore.h>
+
+#include "base/panic.h"
+#include "base/spin.h"
+#include "wait/wait.h"
+
+struct semaphore {
+	tti_spin lock;
+	bool ready;                          /* initialised */
+	uint64_t permits;                    /* free ones */
+	struct tti_list waiters;
+};
+
+_Static_assert(sizeof(struct semaphore) <= sizeof(tt_semaphore), "tt_semaphore holds a semaphore");
+
+static struct semaphore *from_public(tt_semaphore *s, const char *call)
+{
+	struct semaphore *own = (struct semaphore *)(void *)s;
+
+	TT_REQUIRE(own->ready, "%s: the semaphore is not initialised", call);
+	return own;
+}
+
+void tt_semaphore_init(tt_semaphore *s, unsigned permits)
+{
+	struct semaphore *own = (struct semaphore *)(void *)s;
+
+	*own = (struct semaphore){ .ready = true, .permits = permits };
+	tti_list_init(&own->waiters);
+}
+
+void tt_semaphore_fini(tt_semaphore *s)
+{
+	struct semaphore *own = (struct semaphore *)(void *)s;
+
+	if (own == NULL || !own->ready)
+		return;
+	TT_REQUIRE(tti_list_empty(&own->waiters), "tt_semaphore_fini: somebody waits for a permit");
+	own->ready = false;
+}
+
+/* Under the lock: grants from the head while its request fits. Claimed nodes that are
+ * still listed belong to waiters on their way out. */
+static void grant(struct semaphore *s, struct tti_list *woken)
+{
+	TTI_LIST_FOR_EACH (link, &s->waiters) {
+		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
+		uint64_t want = n->n;
+
+		if (want > s->permits && tti_waiter_is_waiting(n->waiter))
+			return;
+		if (want <= s->permits && tti_claim_node(n, 0, woken))
+			s->permits -= want;
+	}
+}
+
+static int semaphore_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
+{
+	struct semaphore *s = arm->object;
+	uint64_t want = (uint64_t)arm->n;
+	int result = TTI_ARM_LINKED;
+
+	tti_spin_lock(&s->lock);
+	if (want <= s->permits && tti_list_empty(&s->waiters)) {
+		result = tti_claim_own_node(n, 0);
+		if (result == TTI_ARM_DONE)
+			s->permits -= want;
+	} else if (may_link) {
+		tti_list_push_back(&s->waiters, &n->link);
+	}
+	tti_spin_unlock(&s->lock);
+	return result;
+}
+
+static void semaphore_delist(const tt_arm *arm, struct tti_wait_node *n)
+{
+	struct semaphore *s = arm->object;
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&s->lock);
+	if (tti_list_linked(&n->link)) {
+		tti_list_unlink(&n->link);
+		grant(s, &woken);
+	}
+	tti_spin_unlock(&s->lock);
+	tti_wake_all(&woken);
+}
+
+static const struct tti_arm_ops semaphore_arm = {
+	.verb = "acquire",
+	.enlist = semaphore_enlist,
+	.delist = semaphore_delist,
+};
+
+static int try_acquire(struct semaphore *s, unsigned n)
+{
+	bool fits;
+
+	tti_spin_lock(&s->lock);
+	fits = n <= s->permits && tti_list_empty(&s->waiters);
+	if (fits)
+		s->permits -= n;
+	tti_spin_unlock(&s->lock);
+	return fits ? 0 : TT_EAGAIN;
+}
+
+int tt_semaphore_acquire(tt_semaphore *storage, unsigned n)
+{
+	struct semaphore *s = from_public(storage, "tt_semaphore_acquire");
+	tt_arm arm = { .ops = &semaphore_arm, .object = s, .n = n };
+	int rc;
+
+	if (tti_current_or_panic("tt_semaphore_acquire") == NULL)
+		return TT_EWRONGCTX;
+	rc = tti_checkpoint();
+	if (rc < 0)
+		return rc;
+	rc = try_acquire(s, n);
+	return rc == TT_EAGAIN ? tti_wait_arm(&arm, true) : rc;
+}
+
+int tt_semaphore_try_acquire(tt_semaphore *s, unsigned n)
+{
+	return try_acquire(from_public(s, "tt_semaphore_try_acquire"), n);
+}
+
+void tt_semaphore_release(tt_semaphore *storage, unsigned n)
+{
+	struct semaphore *s = from_public(storage, "tt_semaphore_release");
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&s->lock);
+	s->permits += n;
+	grant(s, &woken);
+	tti_spin_unlock(&s->lock);
+	tti_wake_all(&woken);
+}
+
+tt_arm tt_on_permit_(tt_semaphore *s, unsigned n)
+{
+	return (tt_arm){ .ops = &semaphore_arm, .object = from_public(s, "TT_ON_PERMIT"), .n = n };
+}
