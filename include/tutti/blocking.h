@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blocking.h - run what blocks a thread on a pool thread, while the task parks.
+ */
+#ifndef TUTTI_BLOCKING_H
+#define TUTTI_BLOCKING_H
+
+#include <tutti/base.h>
+#include <tutti/task.h>
+
+TT_BEGIN_DECLS
+
+TT_API tt_verb_ tt_verb_blocking_; /* on: NULL; what the function returned, or a code */
+
+TT_END_DECLS
+
+/*
+ * tt_blocking(name, args...) - call the TT_TASK `name` on a thread of the blocking pool. Its
+ * error chain comes along. Inside, calls marked "Blocks yes" give TT_EWRONGCTX or abort.
+ *
+ * Blocks     yes; a checkpoint before the call is handed over, and none later
+ * Returns    what the function returned
+ * Cancelled  TT_ECANCELED if it had not started: destructors have run. Once it has started
+ *            it is waited for, so that arguments may point into the caller's frame
+ * Errors     the function's; -ENOMEM
+ * Ownership  the function's, from its first instruction
+ * Threads    any task
+ */
+#define tt_blocking(...) tt_must_result_(TT_CALL_(tt_verb_blocking_, NULL, __VA_ARGS__))
+
+#endif
