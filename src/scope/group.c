@@ -101,6 +101,14 @@ static void report_isolated(struct tt_task *t)
 	tti_error_print(&t->err, "tutti: isolated task failed");
 }
 
+static void after_failure(struct tti_group *g)
+{
+	if (g->policy == TT_FAIL_FAST)
+		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
+	else if (g->policy == TT_COLLECT_ALL && g->scope.cause == TTI_CAUSE_NONE)
+		g->scope.cause = TTI_CAUSE_CHILD;
+}
+
 static void child_failed(struct tti_group *g, struct tt_task *t)
 {
 	g->n_failed++;
@@ -109,10 +117,7 @@ static void child_failed(struct tti_group *g, struct tt_task *t)
 		return;
 	}
 	keep_failure(g, t);
-	if (g->policy == TT_FAIL_FAST)
-		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
-	else if (g->scope.cause == TTI_CAUSE_NONE && g->policy == TT_COLLECT_ALL)
-		g->scope.cause = TTI_CAUSE_CHILD;
+	after_failure(g);
 }
 
 static void child_succeeded(struct tti_group *g, struct tt_task *t)
@@ -327,15 +332,19 @@ static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int
 	return code;
 }
 
+/* There is not even a record: the failure is the group's all the same. */
 static int out_of_memory(struct tti_group *g, const struct tt_task_type *type, const void *args, bool owner)
 {
 	if (type->drop != NULL)
 		type->drop((void *)(uintptr_t)args);
-	if (owner && g->policy == TT_FAIL_FAST) {
+	if (!owner || g->policy == TT_ISOLATE)
+		return TT_ENOMEM;
+	g->n_failed++;
+	if (g->err.code == 0)
 		tti_error_set_code(&g->err, TT_ENOMEM);
-		g->n_failed++;
-		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
-	}
+	else
+		g->err.dropped++;
+	after_failure(g);
 	return TT_ENOMEM;
 }
 

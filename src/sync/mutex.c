@@ -15,38 +15,40 @@
 
 struct mutex {
 	tti_spin lock;
-	bool ready;                          /* initialised */
 	struct tt_task *owner;               /* NULL: free */
 	struct tti_list waiters;
 };
 
 _Static_assert(sizeof(struct mutex) <= sizeof(tt_mutex), "tt_mutex holds a mutex");
 
-static struct mutex *from_public(tt_mutex *m, const char *call)
+static struct mutex *from_public(tt_mutex *m)
 {
-	struct mutex *own = (struct mutex *)(void *)m;
+	return (struct mutex *)(void *)m;
+}
 
-	TT_REQUIRE(own->ready, "%s: the mutex is not initialised", call);
-	return own;
+/* Takes the lock. Static storage of zeros is a mutex too: its list is made here. */
+static void enter(struct mutex *own)
+{
+	tti_spin_lock(&own->lock);
+	if (own->waiters.next == NULL)
+		tti_list_init(&own->waiters);
 }
 
 void tt_mutex_init(tt_mutex *m)
 {
-	struct mutex *own = (struct mutex *)(void *)m;
+	struct mutex *own = from_public(m);
 
-	*own = (struct mutex){ .ready = true };
-	tti_list_init(&own->waiters);
+	*own = (struct mutex){ 0 };
 }
 
 void tt_mutex_fini(tt_mutex *m)
 {
-	struct mutex *own = (struct mutex *)(void *)m;
+	struct mutex *own = from_public(m);
 
-	if (own == NULL || !own->ready)
+	if (own == NULL)
 		return;
 	TT_REQUIRE(own->owner == NULL, "tt_mutex_fini: task %s#%llu holds it", own->owner->name,
 	           (unsigned long long)own->owner->id);
-	own->ready = false;
 }
 
 static int mutex_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
@@ -54,7 +56,7 @@ static int mutex_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_lin
 	struct mutex *m = arm->object;
 	int result = TTI_ARM_LINKED;
 
-	tti_spin_lock(&m->lock);
+	enter(m);
 	if (m->owner == NULL) {
 		result = tti_claim_own_node(n, 0);
 		if (result == TTI_ARM_DONE)
@@ -73,7 +75,7 @@ static void mutex_delist(const tt_arm *arm, struct tti_wait_node *n)
 {
 	struct mutex *m = arm->object;
 
-	tti_spin_lock(&m->lock);
+	enter(m);
 	tti_list_unlink(&n->link);
 	tti_spin_unlock(&m->lock);
 }
@@ -84,7 +86,7 @@ static int try_lock(struct mutex *m, struct tt_task *self)
 {
 	int rc = 0;
 
-	tti_spin_lock(&m->lock);
+	enter(m);
 	if (m->owner == NULL)
 		m->owner = self;
 	else
@@ -108,7 +110,7 @@ static int lock(struct mutex *m, struct tt_task *self, bool abortable, const cha
 
 int tt_mutex_lock(tt_mutex *storage)
 {
-	struct mutex *m = from_public(storage, "tt_mutex_lock");
+	struct mutex *m = from_public(storage);
 	struct tt_task *self = tti_current_or_panic("tt_mutex_lock");
 	int rc;
 
@@ -120,7 +122,7 @@ int tt_mutex_lock(tt_mutex *storage)
 
 tt_mutex *tt_mutex_lock_shielded_(tt_mutex *storage)
 {
-	struct mutex *m = from_public(storage, "TT_LOCK");
+	struct mutex *m = from_public(storage);
 	struct tt_task *self = tti_current_or_panic("TT_LOCK");
 
 	TT_REQUIRE(self != NULL, "TT_LOCK: called from a pool job");
@@ -130,7 +132,7 @@ tt_mutex *tt_mutex_lock_shielded_(tt_mutex *storage)
 
 int tt_mutex_try_lock(tt_mutex *storage)
 {
-	struct mutex *m = from_public(storage, "tt_mutex_try_lock");
+	struct mutex *m = from_public(storage);
 	struct tt_task *self = tti_current_or_panic("tt_mutex_try_lock");
 
 	int rc;
@@ -143,11 +145,11 @@ int tt_mutex_try_lock(tt_mutex *storage)
 
 void tt_mutex_unlock(tt_mutex *storage)
 {
-	struct mutex *m = from_public(storage, "tt_mutex_unlock");
+	struct mutex *m = from_public(storage);
 	struct tti_list woken;
 
 	tti_list_init(&woken);
-	tti_spin_lock(&m->lock);
+	enter(m);
 	TT_REQUIRE(m->owner == tti_current() && m->owner != NULL, "tt_mutex_unlock: the caller does not hold this mutex");
 	m->owner = NULL;
 	TTI_LIST_FOR_EACH (link, &m->waiters) {
@@ -164,5 +166,5 @@ void tt_mutex_unlock(tt_mutex *storage)
 
 tt_arm tt_on_lock_(tt_mutex *m)
 {
-	return (tt_arm){ .ops = &mutex_arm, .object = from_public(m, "TT_ON_LOCK") };
+	return (tt_arm){ .ops = &mutex_arm, .object = from_public(m) };
 }

@@ -16,37 +16,39 @@
 
 struct notify {
 	tti_spin lock;
-	bool ready;                          /* initialised */
 	bool token;
 	struct tti_list waiters;
 };
 
 _Static_assert(sizeof(struct notify) <= sizeof(tt_notify), "tt_notify holds a notify");
 
-static struct notify *from_public(tt_notify *n, const char *call)
+static struct notify *from_public(tt_notify *n)
 {
-	struct notify *own = (struct notify *)(void *)n;
+	return (struct notify *)(void *)n;
+}
 
-	TT_REQUIRE(own->ready, "%s: the notify is not initialised", call);
-	return own;
+/* Takes the lock. Static storage of zeros is a notify too: its list is made here. */
+static void enter(struct notify *own)
+{
+	tti_spin_lock(&own->lock);
+	if (own->waiters.next == NULL)
+		tti_list_init(&own->waiters);
 }
 
 void tt_notify_init(tt_notify *n)
 {
-	struct notify *own = (struct notify *)(void *)n;
+	struct notify *own = from_public(n);
 
-	*own = (struct notify){ .ready = true };
-	tti_list_init(&own->waiters);
+	*own = (struct notify){ 0 };
 }
 
 void tt_notify_fini(tt_notify *n)
 {
-	struct notify *own = (struct notify *)(void *)n;
+	struct notify *own = from_public(n);
 
-	if (own == NULL || !own->ready)
+	if (own == NULL)
 		return;
-	TT_REQUIRE(tti_list_empty(&own->waiters), "tt_notify_fini: somebody waits in tt_notify_wait");
-	own->ready = false;
+	TT_REQUIRE(own->waiters.next == NULL || tti_list_empty(&own->waiters), "tt_notify_fini: somebody waits in tt_notify_wait");
 }
 
 static int notify_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
@@ -54,7 +56,7 @@ static int notify_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_li
 	struct notify *own = arm->object;
 	int result = TTI_ARM_LINKED;
 
-	tti_spin_lock(&own->lock);
+	enter(own);
 	if (own->token) {
 		result = tti_claim_own_node(n, 0);
 		if (result == TTI_ARM_DONE)
@@ -70,7 +72,7 @@ static void notify_delist(const tt_arm *arm, struct tti_wait_node *n)
 {
 	struct notify *own = arm->object;
 
-	tti_spin_lock(&own->lock);
+	enter(own);
 	tti_list_unlink(&n->link);
 	tti_spin_unlock(&own->lock);
 }
@@ -92,11 +94,11 @@ static unsigned wake(struct notify *n, unsigned max, struct tti_list *woken)
 
 void tt_notify_one(tt_notify *storage)
 {
-	struct notify *n = from_public(storage, "tt_notify_one");
+	struct notify *n = from_public(storage);
 	struct tti_list woken;
 
 	tti_list_init(&woken);
-	tti_spin_lock(&n->lock);
+	enter(n);
 	if (wake(n, 1, &woken) == 0)
 		n->token = true;
 	tti_spin_unlock(&n->lock);
@@ -105,11 +107,11 @@ void tt_notify_one(tt_notify *storage)
 
 void tt_notify_all(tt_notify *storage)
 {
-	struct notify *n = from_public(storage, "tt_notify_all");
+	struct notify *n = from_public(storage);
 	struct tti_list woken;
 
 	tti_list_init(&woken);
-	tti_spin_lock(&n->lock);
+	enter(n);
 	wake(n, UINT32_MAX, &woken);
 	tti_spin_unlock(&n->lock);
 	tti_wake_all(&woken);
@@ -117,7 +119,7 @@ void tt_notify_all(tt_notify *storage)
 
 int tt_notify_wait(tt_notify *storage)
 {
-	struct notify *n = from_public(storage, "tt_notify_wait");
+	struct notify *n = from_public(storage);
 	tt_arm arm = { .ops = &notify_arm, .object = n };
 	int rc;
 
@@ -129,5 +131,5 @@ int tt_notify_wait(tt_notify *storage)
 
 tt_arm tt_on_notify_(tt_notify *n)
 {
-	return (tt_arm){ .ops = &notify_arm, .object = from_public(n, "TT_ON_NOTIFY") };
+	return (tt_arm){ .ops = &notify_arm, .object = from_public(n) };
 }
