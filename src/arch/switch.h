@@ -37,4 +37,19 @@ void tti_switch(struct tti_context *from, struct tti_context *to);
  * stack_top, aligned to 16 bytes. entry must not return; the CPU traps if it does. */
 void tti_context_init(struct tti_context *c, void *stack_top, void (*entry)(void *arg), void *arg);
 
+/* Where a saved context will go on: its frame pointer and its program counter. For
+ * walking the stacks of parked tasks. */
+static inline void tti_context_frame(const struct tti_context *c, void **ret_fp, void **ret_pc)
+{
+	void **sp = (void **)c->sp;
+
+#if defined(__x86_64__)
+	*ret_fp = sp[5];
+	*ret_pc = sp[6];
+#elif defined(__aarch64__)
+	*ret_fp = sp[10];
+	*ret_pc = sp[11];
+#endif
+}
+
 #endif

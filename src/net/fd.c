@@ -224,29 +224,14 @@ static struct tti_io_op *next_own_op(struct tti_fd *fd)
 	return op;
 }
 
-/* The operation stays while we look at it: only this thread can retire it. */
-static void cancel_own_ops(struct tti_fd *fd)
+/* On the worker that has them. An operation stays while we look at it: only this thread
+ * can retire it. */
+static void cancel_own_ops(void *fd)
 {
 	struct tti_io_op *op;
 
 	while ((op = next_own_op(fd)) != NULL)
 		tti_io_ask_cancel(op);
-}
-
-/* Visits the workers with operations one after the other, in the closer's frame. */
-struct visit {
-	struct tti_msg msg;
-	struct tti_fd *fd;
-	struct tti_waiter waiter;
-};
-
-static void handle_visit(struct tti_msg *m)
-{
-	struct visit *v = TTI_CONTAINER_OF(m, struct visit, msg);
-
-	cancel_own_ops(v->fd);
-	if (tti_claim(&v->waiter))
-		tti_wake(&v->waiter);
 }
 
 /* A worker other than this one that was not visited and has an operation on fd. */
@@ -269,14 +254,8 @@ static void cancel_ops_elsewhere(struct tti_fd *fd)
 {
 	struct tti_home *h;
 
-	for (unsigned from = 0; (h = next_home(fd, from)) != NULL; from = h->index + 1) {
-		struct visit v = { .msg.handle = handle_visit, .fd = fd };
-
-		tti_waiter_init(&v.waiter, "close", fd);
-		v.waiter.abort = NULL;
-		h->ops->post(h, &v.msg);
-		tti_park(&v.waiter);
-	}
+	for (unsigned from = 0; (h = next_home(fd, from)) != NULL; from = h->index + 1)
+		tti_worker_call(h, "close", cancel_own_ops, fd);
 }
 
 static void wait_until_drained(struct tti_fd *fd)

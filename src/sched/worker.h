@@ -116,6 +116,10 @@ void tti_worker_nudge(struct tti_worker *w);
 
 /* Queues an unstarted task on the calling worker, or posts it to another one. */
 void tti_worker_submit(struct tti_worker *to, struct tt_task *t);
+/* call.c: runs fn on h's thread, outside any task, and parks the calling task until it
+ * returned; a cancel does not end the wait. fn must not wait. */
+void tti_worker_call(struct tti_home *h, const char *verb, void (*fn)(void *arg), void *arg);
+
 /* Spread, not secrecy: placement and the turn of a select. */
 uint64_t tti_worker_random(struct tti_worker *w);
 /* interval.c: a tick was given, when is the next? */
