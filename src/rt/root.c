@@ -55,6 +55,7 @@ int tti_root_start(struct tti_root *r, struct tti_runtime *rt, const struct tt_t
 	s->site = site;
 	tti_timer_init(&s->timer, no_deadline);
 	t->scope = t->scope_base = s;
+	t->group = NULL;
 	t->life = &root_life;
 	t->stack_class = rt->stack_class;
 	tti_worker_submit(tti_worker_here(), t);

@@ -75,6 +75,13 @@ static struct tt_task *pick(struct tti_worker *w)
 	return t != NULL ? t : fresh_pop(w);
 }
 
+/* A count that only the worker's own thread writes, and others read as a hint. */
+static void own_count_add(tti_atomic_u32 *count, uint32_t n)
+{
+	/* relaxed: a hint for placement. */
+	tti_store_relaxed(count, tti_load_relaxed(count) + n);
+}
+
 /* ---- slices ---- */
 
 /* Runs on the stack that was switched to: the one left for good can be recycled now. */
@@ -174,8 +181,7 @@ static void finish(struct tti_worker *w, struct tt_task *t)
 {
 	tti_task_move(t, TTI_TASK_DONE);
 	tti_list_unlink(&t->all_link);
-	/* relaxed: a hint for placement. */
-	tti_fetch_add_relaxed(&w->load, (uint32_t)-1);
+	own_count_add(&w->load, (uint32_t)-1);
 	t->fiber = NULL;
 	w->home.current = NULL;
 	if (__builtin_expect(w->rt->oracle != NULL, 0))
@@ -367,6 +373,7 @@ void tti_worker_nudge(struct tti_worker *w)
 
 static void queue_fresh(struct tti_worker *w, struct tt_task *t)
 {
+	own_count_add(&w->load, 1);
 	t->home = &w->home;
 	tti_list_push_back(&w->home.tasks, &t->all_link);
 	tti_list_push_front(&w->fresh, &t->fresh_link);
@@ -378,17 +385,18 @@ static void handle_start(struct tti_msg *m)
 {
 	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, life_msg);
 
+	own_count_add(&tti_worker_of(t->home)->arrived, 1);
 	queue_fresh(tti_worker_of(t->home), t);
 }
 
 void tti_worker_submit(struct tti_worker *to, struct tt_task *t)
 {
-	/* relaxed: a hint for placement. */
-	tti_fetch_add_relaxed(&to->load, 1);
 	if (to == tti_worker_here()) {
 		queue_fresh(to, t);
 		return;
 	}
+	/* relaxed: a hint for placement. */
+	tti_fetch_add_relaxed(&to->incoming, 1);
 	t->home = &to->home;
 	t->life_msg.handle = handle_start;
 	tti_worker_post(to, &t->life_msg);
@@ -411,6 +419,13 @@ static struct tti_worker *random_worker(struct tti_runtime *rt, struct tti_worke
 	return rt->workers[tti_worker_random(here) % rt->n_workers];
 }
 
+/* Tasks there and on their way there. */
+static uint32_t load_of(struct tti_worker *w)
+{
+	/* relaxed: a stale load costs balance, nothing else. */
+	return tti_load_relaxed(&w->load) + tti_load_relaxed(&w->incoming) - tti_load_relaxed(&w->arrived);
+}
+
 struct tti_worker *tti_worker_any(struct tti_runtime *rt)
 {
 	struct tti_worker *here = tti_worker_here(), *a, *b;
@@ -419,8 +434,7 @@ struct tti_worker *tti_worker_any(struct tti_runtime *rt)
 		return rt->workers[0];
 	a = random_worker(rt, here);
 	b = random_worker(rt, here);
-	/* relaxed: a stale load costs balance, nothing else. */
-	return tti_load_relaxed(&b->load) < tti_load_relaxed(&a->load) ? b : a;
+	return load_of(b) < load_of(a) ? b : a;
 }
 
 /* ---- open and close ---- */

@@ -12,8 +12,8 @@
  *             so that none waits for ever.
  * Sleep       inside the driver's wait, after tti_inbox_sleep() said yes.
  *
- * Everything here is touched by the worker's own thread, but for the inbox, `load`, and
- * the runtime's `stopping`.
+ * Everything here is touched by the worker's own thread, but for the inbox, the three
+ * counts behind placement, and the runtime's `stopping`.
  */
 #ifndef TTI_SCHED_WORKER_H
 #define TTI_SCHED_WORKER_H
@@ -57,7 +57,9 @@ struct tti_worker {
 	uint64_t random_state;               /* of tti_worker_random() */
 	uint64_t slices, turns, spawned;
 	struct tti_inbox inbox;
-	tti_atomic_u32 load;                 /* tasks homed or on their way here */
+	tti_atomic_u32 load;                 /* tasks homed here; this thread writes, placement reads */
+	tti_atomic_u32 incoming;             /* tasks posted to here so far; posters add */
+	tti_atomic_u32 arrived;              /* of those; this thread writes */
 	struct tti_fiber own_fiber_storage;
 };
 

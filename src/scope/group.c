@@ -34,6 +34,18 @@ static uint32_t children_left(struct tti_group *g)
 	return tti_load_acquire(&g->n_children);
 }
 
+/* Members on other workers count only in shared groups; else the owner's thread alone
+ * writes, and a plain addition does. */
+static void count_children(struct tti_group *g, uint32_t n)
+{
+	if (g->shared)
+		/* acq_rel: pairs with the acquire in children_left(). */
+		tti_fetch_add_acq_rel(&g->n_children, n);
+	else
+		/* relaxed: see above. */
+		tti_store_relaxed(&g->n_children, tti_load_relaxed(&g->n_children) + n);
+}
+
 /* The children that whoever waits in the group is waiting for. */
 static uint32_t children_joined(struct tti_group *g)
 {
@@ -42,9 +54,16 @@ static uint32_t children_joined(struct tti_group *g)
 
 /* ---- a child's life ---- */
 
+/* What is in force in the group. On its owner's worker the answer is at hand: every cancel
+ * walk leaves it there. */
+static uint32_t group_effective(const struct tti_group *g)
+{
+	return g->scope.owner->home == tti_home_here ? g->propagated : tti_scope_effective(&g->scope);
+}
+
 static bool child_start(struct tt_task *t)
 {
-	t->cancel_bits = tti_scope_effective(t->scope);
+	t->cancel_bits = group_effective(t->group);
 	if ((t->cancel_bits & TTI_CANCELLED) == 0)
 		return true;
 	t->rc = TT_ECANCELED;
@@ -76,8 +95,7 @@ void tti_group_retire(struct tt_task *t)
 	tti_list_unlink(&t->sibling);
 	if (t->daemon)
 		g->n_daemons--;
-	/* acq_rel: pairs with the acquire in children_left(). */
-	tti_fetch_sub_acq_rel(&g->n_children, 1);
+	count_children(g, (uint32_t)-1);
 	tti_task_put(t);
 	only_daemons_left(g);
 	wake_joiner(g);
@@ -135,7 +153,7 @@ static void child_succeeded(struct tti_group *g, struct tt_task *t)
 static void child_exited(struct tt_task *t)
 {
 	struct tti_group *g = t->group;
-	bool group_cancelled = (tti_scope_effective(&g->scope) & TTI_CANCELLED) != 0;
+	bool group_cancelled = (g->propagated & TTI_CANCELLED) != 0;
 
 	t->exit_received = true;
 	if (t->rc >= 0)
@@ -303,8 +321,7 @@ static int reserve_place(struct tti_group *g, bool owner)
 		if (w.rc < 0)
 			return w.rc;
 	}
-	/* acq_rel: pairs with the acquire in children_left(). */
-	tti_fetch_add_acq_rel(&g->n_children, 1);
+	count_children(g, 1);
 	return 0;
 }
 
@@ -370,7 +387,7 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 	t->stack_class = class_for(tti_worker_here(), o->stack_size);
 	if (o->name != NULL)
 		t->name = o->name;
-	if ((tti_scope_effective(&g->scope) & TTI_CANCELLED) != 0)
+	if ((group_effective(g) & TTI_CANCELLED) != 0)
 		return spawn_refused(g, t, owner, TT_ECANCELED);
 	rc = reserve_place(g, owner);
 	if (rc < 0)

@@ -104,8 +104,7 @@ struct tt_task *tti_task_create(struct tti_home *h, const struct tt_task_type *t
 
 	if (t == NULL)
 		return NULL;
-	/* The error text and the argument bytes are left as they are: they are most of it. */
-	memset(t, 0, offsetof(struct tt_task, err));
+	memset(t, 0, offsetof(struct tt_task, home));
 	tti_error_init(&t->err);
 	if (copy_args(t, type, args) < 0) {
 		tti_env_free(t);
@@ -150,8 +149,11 @@ void tti_task_put(struct tt_task *t)
 {
 	if (t == NULL)
 		return;
-	/* acq_rel: pairs with itself; the last owner sees what the others wrote. */
-	if (tti_fetch_sub_acq_rel(&t->refs, 1) != 1)
+	/* acquire: pairs with the acq_rel below. A sole owner needs no atomic subtraction,
+	 * since nobody is left who could copy a reference. */
+	if (tti_load_acquire(&t->refs) != 1 &&
+	    /* acq_rel: pairs with itself; the last owner sees what the others wrote. */
+	    tti_fetch_sub_acq_rel(&t->refs, 1) != 1)
 		return;
 	TT_ASSERT(t->state == TTI_TASK_DONE);
 	tti_error_clear(&t->err);

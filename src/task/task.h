@@ -50,42 +50,51 @@ enum tti_task_state { TTI_TASK_UNSTARTED, TTI_TASK_READY, TTI_TASK_RUNNING, TTI_
 #define TTI_STOPPING 2u  /* a soft cancel was asked for, no shield between */
 
 struct tt_task {
-	struct tti_link ready_link;          /* in the run queue */
-	struct tti_list fresh_link;          /* in the queue of unstarted tasks */
-	struct tti_home *home;               /* fixed once started */
-	struct tti_fiber *fiber;             /* bound at the first run; NULL before and after */
+	/* Zeroed at creation, up to `home`. */
 	uint32_t state;                      /* enum tti_task_state; tti_task_move() */
 	uint32_t cancel_bits;                /* TTI_CANCELLED, TTI_STOPPING */
+	struct tti_fiber *fiber;             /* bound at the first run; NULL before and after */
 	struct tti_waiter *waiting;          /* the wait it is parked in, else NULL */
-	struct tti_scope *scope;             /* innermost open block, or the group's scope it was born in */
-	struct tti_scope *scope_base;        /* scope at birth; belongs to the parent */
-	struct tti_group *group;             /* whose child it is; NULL for a root task */
-	struct tti_list sibling;             /* in group->children; group owner's worker only */
-	struct tti_link cancel_link;         /* work list of a cancel that walks the tree */
-	struct tti_msg wake_msg;             /* the wake-up from another worker */
-	struct tti_msg life_msg;             /* start at home, later exit to the group's owner */
-	struct tti_msg cancel_msg;           /* from the group's owner, and back as its acknowledgement */
+	int rc;                              /* written at exit, read after */
 	uint8_t cancel_posted;               /* enum tti_cancel_post; group owner's worker only */
+	uint8_t stack_class;                 /* enum tti_stack_class */
 	bool exit_received;                  /* group owner's worker only */
 	bool daemon;
 	bool cancel_queued;                  /* on the work list of a cancel walk */
 	bool has_handle;                     /* set at spawn: somebody may wait for its end */
 	bool ended;                          /* guarded by end_lock */
 	tti_spin end_lock;
-	struct tti_list end_waiters;         /* nodes of those who wait for its end; guarded by end_lock */
-	uint8_t stack_class;                 /* enum tti_stack_class */
-	tti_atomic_u32 refs;
-	int rc;                              /* written at exit, read after */
-	int64_t parked_since;                /* monotonic ns */
-	uint64_t id, parent_id;
-	const char *name, *parent_name;
-	const char *spawn_site;
+
+	/* Set by whoever creates it. */
+	struct tti_home *home;               /* fixed once started */
+	struct tti_scope *scope;             /* innermost open block, or the group's scope it was born in */
+	struct tti_scope *scope_base;        /* scope at birth; belongs to the parent */
+	struct tti_group *group;             /* whose child it is; NULL for a root task */
 	const struct tti_life_ops *life;
 	const struct tt_task_type *type;
-	void *args;                           /* inline_args or an allocation of its own */
+	void *args;                          /* inline_args or an allocation of its own */
+	uint64_t id, parent_id;
+	const char *name, *parent_name;      /* static strings, as all names and sites */
+	const char *spawn_site;
+	tti_atomic_u32 refs;
+
+	/* Links. A task is unstarted or ready, never both. */
+	union {
+		struct tti_link ready_link;  /* in the run queue; in the home's store of records */
+		struct tti_list fresh_link;  /* in the queue of unstarted tasks */
+	};
+	struct tti_list sibling;             /* in group->children; group owner's worker only */
 	struct tti_list all_link;            /* in home->tasks, for dumps and leak checks */
 	struct tti_error err;                /* chain of the last failure */
-	_Alignas(16) unsigned char inline_args[64];
+	_Alignas(16) unsigned char inline_args[48];
+
+	/* Written before their first use. */
+	int64_t parked_since;                /* monotonic ns */
+	struct tti_link cancel_link;         /* work list of a cancel that walks the tree */
+	struct tti_msg wake_msg;             /* the wake-up from another worker */
+	struct tti_msg life_msg;             /* start at home, later exit to the group's owner */
+	struct tti_msg cancel_msg;           /* from the group's owner, and back as its acknowledgement */
+	struct tti_list end_waiters;         /* nodes of those who wait for its end; guarded by end_lock */
 };
 
 /* A cancel message from the group's owner to a child elsewhere. */
