@@ -64,7 +64,7 @@ struct tti_waiter {
 };
 
 /* Room for what an arm keeps while enlisted: a timer, an I/O operation. */
-#define TTI_NODE_SCRATCH_WORDS 20
+#define TTI_NODE_SCRATCH_WORDS 28
 
 struct tti_wait_node {
 	struct tti_list link;                /* in the object's list; guarded by the object's lock */
