@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+#
+# Flags.cmake - what every translation unit of ours is compiled and linked with.
+#
+# tt_flags    ours: warnings, hardening, sanitizers, the build's TT_ switches. PRIVATE.
+# tt_exported what a program that uses tutti must also be built with. INTERFACE of
+#             the library and Cflags of tutti.pc.
+include(CheckCCompilerFlag)
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+add_library(tt_flags INTERFACE)
+add_library(tt_exported INTERFACE)
+
+set(c_or_cxx "$<COMPILE_LANGUAGE:C,CXX>")
+
+# A flag that one of our compilers or targets lacks is probed, not guessed.
+function(tt_add_flag_if_known target scope flag)
+	string(MAKE_C_IDENTIFIER "TT_HAVE${flag}" known)
+	check_c_compiler_flag("-Werror ${flag}" ${known})
+	if(${known})
+		target_compile_options(${target} ${scope} "$<${c_or_cxx}:${flag}>")
+	endif()
+endfunction()
+
+target_compile_options(tt_flags INTERFACE
+	"$<${c_or_cxx}:-Wall;-Wextra;-Wconversion;-Wshadow>"
+	"$<${c_or_cxx}:-fno-omit-frame-pointer>"
+	"$<${c_or_cxx}:-fstack-protector-strong>")
+# The libraries of Laws.cmake show their internal names to the tests.
+if(NOT TT_LAWS)
+	target_compile_options(tt_flags INTERFACE "$<${c_or_cxx}:-fvisibility=hidden>")
+endif()
+target_link_libraries(tt_flags INTERFACE Threads::Threads)
+# Defined empty, so that a file may define it too without a warning.
+target_compile_definitions(tt_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>")
+if(TT_WERROR)
+	target_compile_options(tt_flags INTERFACE "$<${c_or_cxx}:-Werror>")
+endif()
+
+# IBT only: a switch between stacks is not shadow-stack safe, so SHSTK is not claimed.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+	tt_add_flag_if_known(tt_flags INTERFACE -fcf-protection=branch)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+	tt_add_flag_if_known(tt_flags INTERFACE -mbranch-protection=standard)
+endif()
+
+if(TT_SANITIZE)
+	target_compile_options(tt_flags INTERFACE "$<${c_or_cxx}:-fsanitize=${TT_SANITIZE}>")
+	target_link_options(tt_flags INTERFACE -fsanitize=${TT_SANITIZE})
+	if(TT_FUZZ)
+		target_compile_options(tt_flags INTERFACE "$<${c_or_cxx}:-fsanitize=fuzzer-no-link>")
+	endif()
+	if(TT_SANITIZE MATCHES "undefined")
+		target_compile_options(tt_flags INTERFACE "$<${c_or_cxx}:-fno-sanitize-recover=all>")
+	endif()
+else()
+	# _FORTIFY_SOURCE needs an optimising build; the sanitizers check more.
+	target_compile_options(tt_flags INTERFACE
+		"$<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>")
+endif()
+
+# Our own switches: -DNDEBUG of a build type decides nothing.
+if(NOT TT_ASSERT)
+	target_compile_definitions(tt_flags INTERFACE TT_NO_ASSERT)
+endif()
+if(TT_VERIFY)
+	target_compile_definitions(tt_flags INTERFACE TT_VERIFY)
+endif()
+if(TT_BREAK_LAW)
+	target_compile_definitions(tt_flags INTERFACE TT_BREAK_LAW=${TT_BREAK_LAW})
+endif()
+if(TT_PLANT_BUG)
+	target_compile_definitions(tt_flags INTERFACE TT_PLANT_BUG=${TT_PLANT_BUG})
+endif()
+
+target_link_options(tt_flags INTERFACE
+	-Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,separate-code)
+if(TT_STATIC_EXE)
+	target_link_options(tt_flags INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-static>")
+endif()
+
+# A task's stack ends in a guard that a large frame must not step over; lazy binding
+# would run the dynamic loader on a task's stack; goto past a block macro is silent
+# under -Wall.
+tt_add_flag_if_known(tt_exported INTERFACE -fstack-clash-protection)
+target_compile_options(tt_exported INTERFACE
+	"$<$<COMPILE_LANG_AND_ID:C,GNU>:-Wjump-misses-init>")
+target_link_options(tt_exported INTERFACE -Wl,-z,now)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2034
+# unit.sh - TESTING row 1: every test in every configuration, gcc.
+tier_about='unit and integration tests, gcc, sim, epoll and ring, 1 and 4 workers'
+tier_budget=180
+tier_budget_night=1800
+
+tier_run() {
+	build dev || return
+	if quick; then
+		run_ctest dev quick -L 'kit|plain' -E ':(uring1|uring4|sim4)$' -LE 'slow|gateway'
+	else
+		run_ctest dev all -LE 'tidy|model|gateway'
+	fi
+}

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""laws.py - do the tests notice a broken law, and a planted bug? Called by laws.sh.
+
+laws.py laws|plants --build DIR [--number N] [--timeout SECONDS]
+
+Everything follows from the sources: TTI_LAW_BROKEN(n) in src/ gives lib/law-n, a comment
+"law n" (or TT_LAW(n)) at or in a test makes it cite law n. With law n broken
+
+  - every test that cites it fails, on the simulation with one worker or with four;
+  - every other test passes as before.
+
+A test whose name is not written out in its source (made by a table) may do either. A
+planted bug (TT_PLANT_BUG == n, TTI_BUG_PLANTED(n)) is found when any test fails within
+1,000 seeds; when tests say "plant n", one of those must.
+
+The last line reads "N passed, M failed": one per law or bug, and one for the sound build.
+"""
+
+import argparse
+import collections
+import os
+import re
+import sys
+
+import kit_run
+
+LAWS = range(1, 13)
+CITE = {
+    'laws': re.compile(r'\blaws?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_LAW\((\d+)\)', re.I),
+    'plants': re.compile(r'\bplants?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_PLANT\((\d+)\)', re.I),
+}
+WHOLE = ''      # the name of the one result of a plain program
+
+
+def numbers(text, kind):
+    found = set()
+    for m in CITE[kind].finditer(text):
+        found |= {int(n) for n in re.findall(r'\d+', m.group(1) or m.group(2))}
+    return found
+
+
+def read_citations(test, kind):
+    """test name -> the numbers it cites. A kit test's text is its comment and its body."""
+    with open(test.source, encoding='utf-8') as f:
+        text = f.read()
+    if not test.configurations:
+        return {WHOLE: numbers(text, kind)}
+    found = {}
+    for m in re.finditer(r'(?:/\*(?:(?!\*/).)*\*/[ \t]*\n)?TT_TEST\w*\(\s*\w+\s*,\s*(\w+)[^\n]*\n.*?^\}',
+                         text, re.S | re.M):
+        found[m.group(1)] = numbers(m.group(), kind)
+    return found
+
+
+def commands(test):
+    """(configuration, arguments) of the runs on the simulation."""
+    if not test.configurations:
+        return [('plain', [])]
+    return [(c, ['--on=sim', '--workers=' + c[len('sim'):]])
+            for c in test.configurations if c.startswith('sim')]
+
+
+def run_variant(build, tests, variant, timeout, seeds):
+    """(program name, test name) -> 'green', 'red' or 'unfinished'; and all the output."""
+    library = os.path.join(build, 'lib', variant)
+    jobs = []
+    for test in tests:
+        for configuration, arguments in commands(test):
+            more = seeds if seeds and kit_run.calls(test, 'tt_test_seeds') else []
+            jobs.append(((test.name, configuration), [test.program] + arguments + more,
+                         {'LD_LIBRARY_PATH': library}))
+    results, texts = {}, {}
+    for (name, configuration), (status, output) in kit_run.run_all(jobs, timeout).items():
+        texts[name, configuration] = output
+        if configuration == 'plain':
+            found = {WHOLE: status in (0, kit_run.SKIPPED)}
+        else:
+            found = kit_run.read_tap(output)
+            if not found and status != 0:
+                found = {WHOLE: False}
+        for key, passed in found.items():
+            # Red in one configuration is red.
+            if not passed:
+                results[name, key] = 'red'
+            else:
+                results.setdefault((name, key), 'green')
+    return results, texts
+
+
+def cites_of(tests, kind):
+    return {(t.name, name): cited for t in tests for name, cited in read_citations(t, kind).items()}
+
+
+def label(key):
+    return key[0] + ('.' + key[1] if key[1] else '')
+
+
+def judge_law(n, cites, sound, broken):
+    """The complaints about law n."""
+    complaints = []
+    citing = [k for k, cited in cites.items() if n in cited]
+    if not citing:
+        return [f'no test cites law {n}']
+    for key in citing:
+        if sound.get(key) == 'green' and broken.get(key) == 'green':
+            complaints.append(f'{label(key)} cites law {n} but passes without it')
+        elif key not in sound:
+            complaints.append(f'{label(key)} cites law {n} but does not run on the simulation')
+    for key, state in sorted(sound.items()):
+        if state != 'green' or key in citing:
+            continue
+        if key not in broken:
+            complaints.append(f'{label(key)} gave no result with law {n} broken')
+        elif broken[key] == 'red' and key in cites:
+            complaints.append(f'{label(key)} does not cite law {n} but fails without it')
+    return complaints
+
+
+def judge_plant(n, cites, sound, broken, texts):
+    red = [k for k, state in broken.items() if state == 'red' and sound.get(k) != 'red']
+    citing = [k for k, cited in cites.items() if n in cited]
+    if citing and not set(red) & set(citing):
+        return [f'bug {n} is not found by a test that names it']
+    if not red:
+        return [f'bug {n} is not found within 1,000 seeds']
+    seeds = sorted({m for text in texts.values() for m in re.findall(r'\bseed[ =]+(?:0x[0-9a-f]+|\d+)', text)})
+    print(f'bug {n}: found by {", ".join(label(k) for k in red[:3])}'
+          + (f' ({len(red)} in all)' if len(red) > 3 else '')
+          + (f'; {seeds[0]}' if seeds else ''))
+    return []
+
+
+def variants(build, kind):
+    folder = {'laws': 'law-', 'plants': 'plant-'}[kind]
+    found = [int(d[len(folder):]) for d in os.listdir(os.path.join(build, 'lib')) if d.startswith(folder)]
+    return folder, sorted(found)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('kind', choices=('laws', 'plants'))
+    parser.add_argument('--build', required=True)
+    parser.add_argument('--number', type=int)
+    parser.add_argument('--timeout', type=int, default=120)
+    args = parser.parse_args()
+
+    folder, built = variants(args.build, args.kind)
+    tests = kit_run.read_tests(args.build)
+    if not built or not tests:
+        print(f'no {args.kind} in src/, or no tests')
+        print('0 passed, 0 failed')
+        return 0
+    seeds = ['--seeds=1000'] if args.kind == 'plants' else []
+    cites = cites_of(tests, args.kind)
+    counts = collections.Counter()
+
+    def verdict(name, complaints):
+        counts['failed' if complaints else 'passed'] += 1
+        print(f'{name}: {"as it should be" if not complaints else ""}')
+        for complaint in complaints:
+            print(f'  {complaint}')
+        if complaints:
+            print(f'FAILED: {name}')
+        sys.stdout.flush()
+
+    sound, _ = run_variant(args.build, tests, 'sound', args.timeout, seeds)
+    verdict('sound', [f'{label(k)} fails in the sound build' for k, v in sound.items() if v == 'red'])
+    wanted = sorted(set(built) | set(LAWS)) if args.kind == 'laws' else built
+    for n in wanted if args.number is None else [args.number]:
+        if n not in built:
+            verdict(f'law {n}', [f'no source breaks it: TTI_LAW_BROKEN({n})'])
+            continue
+        broken, texts = run_variant(args.build, tests, f'{folder}{n}', args.timeout, seeds)
+        if args.kind == 'laws':
+            red = sum(1 for k, v in broken.items() if v == 'red')
+            print(f'law {n}: {red} red of {len(broken)}')
+            verdict(f'law {n}', judge_law(n, cites, sound, broken))
+        else:
+            verdict(f'bug {n}', judge_plant(n, cites, sound, broken, texts))
+    print(f'{counts["passed"]} passed, {counts["failed"]} failed')
+    return 1 if counts['failed'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
