@@ -10,7 +10,6 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,18 +194,6 @@ void tti_env_signal_default(int signo)
 void tti_env_signal_restore(int signo)
 {
 	sigaction(signo, &signals_before[signo], NULL);
-}
-
-unsigned tti_env_cpu_count(void)
-{
-	cpu_set_t set;
-	int n;
-
-	CPU_ZERO(&set);
-	if (tti_env_syscall(SYS_sched_getaffinity, 0, sizeof(set), (long)&set, 0, 0, 0) < 0)
-		return 1;
-	n = CPU_COUNT(&set);
-	return n > 0 ? (unsigned)n : 1;
 }
 
 const char *tti_env_var(const char *name)

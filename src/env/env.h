@@ -92,7 +92,8 @@ int tti_env_signal_catch(int signo, void (*handler)(int));
 void tti_env_signal_default(int signo);
 void tti_env_signal_restore(int signo);
 
-/* Processors this process may use (affinity mask), at least 1. */
+/* Processors this process may use, by affinity and by the quota of its control group; at
+ * least 1. See cpus.c. */
 unsigned tti_env_cpu_count(void);
 /* NULL when unset. The string belongs to the environment. */
 const char *tti_env_var(const char *name);
