@@ -61,6 +61,13 @@ def commands(test):
             for c in test.configurations if c.startswith('sim')]
 
 
+def runs_here(test, kind):
+    """Not a plain program that measures the real clock, unless it cites something."""
+    with open(test.source, encoding='utf-8') as f:
+        wall = re.search(r'test-labels:.*\bwall\b', f.read())
+    return test.configurations or not wall or read_citations(test, kind)[WHOLE]
+
+
 def run_variant(build, tests, variant, timeout, seeds):
     """(program name, test name) -> 'green', 'red' or 'unfinished'; and all the output."""
     library = os.path.join(build, 'lib', variant)
@@ -146,7 +153,7 @@ def main():
     args = parser.parse_args()
 
     folder, built = variants(args.build, args.kind)
-    tests = kit_run.read_tests(args.build)
+    tests = [t for t in kit_run.read_tests(args.build) if runs_here(t, args.kind)]
     if not built or not tests:
         print(f'no {args.kind} in src/, or no tests')
         print('0 passed, 0 failed')

@@ -510,7 +510,11 @@ def check_atomics(tree):
         if name in ('atomic.h', 'atomic_model.h'):
             continue
         for line, m in source.find(r'\b__(atomic|sync)_\w+'):
-            tree.finding('atomics', source.path, line, f'{m.group()}: atomics go through base/atomic.h')
+            if layer_of(source.path) is not None:
+                tree.finding('atomics', source.path, line, f'{m.group()}: atomics go through base/atomic.h')
+            # ext/ and apps/ see the public headers only: the builtins, with the same comments.
+            elif not re.search(r'pairs with|relaxed:', comment_near(source, line, 4)):
+                tree.finding('atomics', source.path, line, f'{m.group()}: say what it pairs with, or "relaxed:" and why')
         for line, m in source.find(ATOMIC):
             text = comment_near(source, line, 4).lower()
             if m.group(1) == 'relaxed':
@@ -538,6 +542,10 @@ def bans():
     def runtime(path):
         return layer_of(path) not in (None, 'env', 'testing') and not is_test(path)
 
+    def workers(path):
+        # lookup.c runs on a thread of the blocking pool.
+        return runtime(path) and path != 'src/net/lookup.c'
+
     def tests(path):
         return is_test(path)
 
@@ -550,7 +558,7 @@ def bans():
         (r'(?<![\w.>])_?(sig)?(set|long)jmp\b', everywhere, 'setjmp and longjmp cannot cross stacks'),
         (r'<(pthread|semaphore|threads)\.h>|\bpthread_\w+', runtime, 'threads belong into env/'),
         (CALL.format(names=HEAP), runtime, 'memory is asked of env/'),
-        (CALL.format(names=BLOCKING), runtime, 'a call that blocks the worker'),
+        (CALL.format(names=BLOCKING), workers, 'a call that blocks the worker'),
         (CALL.format(names='gets|strcpy|strcat|sprintf|vsprintf'), product, 'has no bound'),
         (CALL.format(names='sleep|usleep|nanosleep|clock_nanosleep'), tests,
          'tests take no real time (mark the file test-labels: wall where it must)'),
@@ -567,7 +575,8 @@ def check_bans(tree):
     table = bans()
     marker = re.compile(r'\b(FIX' r'ME|TO' r'DO|XX' r'X|HA' r'CK)\b')
     for source in tree.c_files('src', 'include', 'ext', 'apps', 'examples', 'bench', 'tests', 'tools'):
-        if source.path.startswith('tests/headers/bad_'):
+        # Programs that must not compile, and those of the peers we compare with.
+        if source.path.startswith(('tests/headers/bad_', 'bench/compare/')):
             continue
         wall = re.search(r'test-labels:.*\bwall\b', source.text)
         for pattern, where, text in table:

@@ -155,6 +155,7 @@ TT_TASK(commit_job, (struct commit *, c))
 
 static void note_outcome(struct batcher *b, int rc)
 {
+	/* relaxed: this task alone writes it. */
 	int before = __atomic_load_n(&b->last_rc, __ATOMIC_RELAXED);
 
 	if (rc < 0 && rc != before)

@@ -46,9 +46,9 @@ TT_MUST_USE static inline bool tti_inbox_post(struct tti_inbox *in, struct tti_i
 
 	do {
 		TTI_PLAIN_WRITE(m->next, seen == TTI_INBOX_ASLEEP ? NULL : (struct tti_inbox_node *)seen);
-		/* acq_rel: the release pairs with the acquire in tti_inbox_take(): the message is
-		 * written before it can be found. */
-	} while (!tti_cas_acq_rel(&in->newest, &seen, (void *)m));
+		/* release: pairs with the acquire in tti_inbox_take(): the message is written before
+		 * it can be found, and those before it stay published through this exchange. */
+	} while (!tti_cas_release(&in->newest, &seen, (void *)m));
 	return seen == TTI_INBOX_ASLEEP;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* fd.c - the descriptor table, claims, operations, and the close that drains; see fd.h. */
+/* fd.c - the descriptor table, calls, and the close that drains; see fd.h. */
 #include "net/fd.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 #include "base/panic.h"
 #include "net/net.h"
+#include "net/signal_hub.h"
 
 #define CHUNK_BITS 8
 #define CHUNK (1u << CHUNK_BITS)
@@ -34,48 +37,65 @@ static uint32_t generation_of(tt_fd *handle)
 
 /* ---- the table ---- */
 
-/* What *at holds, or what make() gives when it was empty; NULL when out of memory. */
-static void *get_or_make(tti_atomic_ptr *at, size_t size)
+/* Puts what was just made into *at, or frees it when another worker was faster. */
+static void *publish(tti_atomic_ptr *at, void *made)
 {
-	/* acquire: pairs with the acq_rel below. */
-	void *p = tti_load_acquire(at), *none = NULL;
+	void *none = NULL;
 
-	if (p != NULL)
-		return p;
-	p = tti_env_zalloc(size);
-	/* acq_rel: pairs with the acquire above, on any worker. */
-	if (p == NULL || tti_cas_acq_rel(at, &none, p))
-		return p;
-	tti_env_free(p);
+	/* acq_rel: pairs with the acquire in table_of() and chunk_of(), on any worker. */
+	if (tti_cas_acq_rel(at, &none, made))
+		return made;
+	tti_env_free(made);
 	return none;
 }
 
-static struct tti_fd *slot_for(struct tti_runtime *rt, int number)
+static struct table *table_of(struct tti_runtime *rt, bool make)
 {
-	struct table *t = get_or_make(&rt->fd_table, sizeof(*t));
-	struct tti_fd *chunk;
+	/* acquire: pairs with the acq_rel in publish(). */
+	struct table *t = tti_load_acquire(&rt->fd_table);
 
-	if (t == NULL || (unsigned)number >> CHUNK_BITS >= CHUNKS)
-		return NULL;
-	chunk = get_or_make(&t->chunks[(unsigned)number >> CHUNK_BITS], CHUNK * sizeof(*chunk));
-	return chunk != NULL ? &chunk[(unsigned)number & (CHUNK - 1)] : NULL;
+	if (t != NULL || !make)
+		return t;
+	t = tti_env_zalloc(sizeof(*t));
+	return t != NULL ? publish(&rt->fd_table, t) : NULL;
 }
 
-/* The slot a handle was given for; NULL for one that never was. */
-static struct tti_fd *slot_of(tt_fd *handle)
+static struct tti_fd *chunk_new(void)
+{
+	struct tti_fd *chunk = tti_env_zalloc(CHUNK * sizeof(*chunk));
+
+	for (unsigned i = 0; chunk != NULL && i < CHUNK; i++) {
+		tti_list_init(&chunk[i].calls);
+		tti_list_init(&chunk[i].foreign);
+	}
+	return chunk;
+}
+
+static struct tti_fd *chunk_of(struct table *t, unsigned number, bool make)
+{
+	tti_atomic_ptr *at;
+	struct tti_fd *chunk;
+
+	if (number >> CHUNK_BITS >= CHUNKS)
+		return NULL;
+	at = &t->chunks[number >> CHUNK_BITS];
+	/* acquire: pairs with the acq_rel in publish(). */
+	chunk = tti_load_acquire(at);
+	if (chunk != NULL || !make)
+		return chunk;
+	chunk = chunk_new();
+	return chunk != NULL ? publish(at, chunk) : NULL;
+}
+
+struct tti_fd *tti_fd_slot(int number, bool make)
 {
 	struct tti_worker *w = tti_worker_here();
-	int number = number_of(handle);
 	struct tti_fd *chunk;
 	struct table *t;
 
 	TT_REQUIRE(w != NULL, "a tt_fd was used outside the runtime's tasks");
-	/* acquire: pairs with the acq_rel in get_or_make(). */
-	t = tti_load_acquire(&w->rt->fd_table);
-	if (t == NULL || handle == NULL || number < 0)
-		return NULL;
-	/* acquire: pairs with the acq_rel in get_or_make(). */
-	chunk = tti_load_acquire(&t->chunks[(unsigned)number >> CHUNK_BITS]);
+	t = table_of(w->rt, make);
+	chunk = t != NULL ? chunk_of(t, (unsigned)number, make) : NULL;
 	return chunk != NULL ? &chunk[(unsigned)number & (CHUNK - 1)] : NULL;
 }
 
@@ -85,123 +105,160 @@ static bool is_current(const struct tti_fd *fd, tt_fd *handle)
 	return fd->state == TTI_FD_OPEN && fd->generation == generation_of(handle);
 }
 
+/* FREE -> OPEN, under the lock. */
+static void to_open(struct tti_fd *fd, int number, bool socket, bool standard)
+{
+	if (++fd->generation == 0)
+		fd->generation = 1; /* a handle is never NULL */
+	fd->number = number;
+	fd->state = TTI_FD_OPEN;
+	fd->busy = TTI_NEITHER;
+	fd->socket = socket;
+	fd->standard = standard;
+	fd->torn = fd->drained = fd->starved = false;
+	fd->path = NULL;
+}
+
 int tti_fd_adopt(int number, bool socket, tt_fd **ret_fd)
 {
-	struct tti_worker *w = tti_worker_here();
-	struct tti_fd *fd = slot_for(w->rt, number);
+	struct tti_driver *d = tti_home_here->driver;
+	struct tti_fd *fd = tti_fd_slot(number, true);
 
 	if (fd == NULL) {
-		w->home.driver->ops->close(w->home.driver, number);
+		d->ops->close(d, number);
 		return TT_ENOMEM;
 	}
 	tti_spin_lock(&fd->lock);
 	TT_REQUIRE(fd->state == TTI_FD_FREE, "descriptor %d was closed behind the runtime's back", number);
-	if (fd->generation++ == 0)
-		tti_list_init(&fd->ops);
-	if (fd->generation == 0)
-		fd->generation = 1; /* a handle is never NULL */
-	fd->number = number;
-	fd->socket = socket;
-	fd->state = TTI_FD_OPEN;
-	fd->busy[TTI_SIDE_READ] = fd->busy[TTI_SIDE_WRITE] = false;
-	fd->torn = false;
-	fd->drained = false;
+	to_open(fd, number, socket, false);
 	*ret_fd = handle_of(fd);
 	tti_spin_unlock(&fd->lock);
 	return 0;
 }
 
-int tti_fd_number(tt_fd *handle)
+int tti_fd_standard(int number, tt_fd **ret_fd)
 {
-	struct tti_fd *fd = slot_of(handle);
-	int number = TT_EBADF;
+	struct tti_driver *d = tti_home_here->driver;
+	struct tti_fd *fd = tti_fd_slot(number, true);
+	uint64_t addr[16];
+	uint32_t len = sizeof(addr);
+	int rc;
 
 	if (fd == NULL)
-		return TT_EBADF;
+		return TT_ENOMEM;
+	/* Tells what it is without changing it: -ENOTSOCK is a file, a pipe or a terminal. */
+	rc = d->ops->address(d, number, false, addr, &len);
+	if (rc < 0 && rc != -ENOTSOCK)
+		return rc;
 	tti_spin_lock(&fd->lock);
-	if (is_current(fd, handle))
-		number = fd->number;
-	tti_spin_unlock(&fd->lock);
-	return number;
-}
-
-/* ---- claims and operations ---- */
-
-int tti_fd_claim(tt_fd *handle, enum tti_side side, struct tti_fd **ret_fd)
-{
-	struct tti_fd *fd = slot_of(handle);
-	int rc = 0;
-
-	if (fd == NULL)
-		return TT_EBADF;
-	tti_spin_lock(&fd->lock);
-	if (!is_current(fd, handle))
-		rc = TT_EBADF;
-	else if (fd->busy[side])
-		rc = TT_EBUSY;
-	else
-		fd->busy[side] = true;
-	tti_spin_unlock(&fd->lock);
+	if (fd->state == TTI_FD_FREE)
+		to_open(fd, number, rc == 0, true);
+	rc = fd->standard && fd->state == TTI_FD_OPEN ? 0 : TT_EBADF;
 	if (rc == 0)
-		*ret_fd = fd;
+		*ret_fd = handle_of(fd);
+	tti_spin_unlock(&fd->lock);
 	return rc;
 }
 
-void tti_fd_unclaim(struct tti_fd *fd, enum tti_side side)
-{
-	tti_spin_lock(&fd->lock);
-	fd->busy[side] = false;
-	tti_spin_unlock(&fd->lock);
-}
+/* ---- calls ---- */
 
-int tti_fd_begin(tt_fd *handle, struct tti_fd_op *o, struct tti_io_op *op)
+int tti_fd_enter(tt_fd *handle, unsigned sides, struct tti_fd_call *c)
 {
-	struct tti_fd *fd = slot_of(handle);
+	struct tti_fd *fd = handle != NULL ? tti_fd_slot(number_of(handle), false) : NULL;
 	int rc = 0;
 
 	if (fd == NULL)
 		return TT_EBADF;
-	o->fd = fd;
-	o->home = tti_home_here;
-	o->op = op;
+	c->fd = fd;
+	c->home = tti_home_here;
+	c->op = NULL;
+	c->sides = (uint8_t)sides;
 	tti_spin_lock(&fd->lock);
-	if (is_current(fd, handle)) {
-		op->fd = fd->number;
-		op->generation = fd->generation;
-		op->flags |= (uint8_t)(fd->socket ? TTI_IO_SOCKET : 0);
-		tti_list_push_back(&fd->ops, &o->link);
-	} else {
+	if (!is_current(fd, handle)) {
 		rc = TT_EBADF;
+	} else if ((fd->busy & sides) != 0) {
+		rc = TT_EBUSY;
+	} else {
+		fd->busy = (uint8_t)(fd->busy | sides);
+		tti_list_push_back(&fd->calls, &c->link);
 	}
 	tti_spin_unlock(&fd->lock);
 	return rc;
 }
 
-long tti_fd_end(struct tti_fd_op *o, long result)
+long tti_fd_leave(struct tti_fd_call *c, long rc)
 {
-	struct tti_fd *fd = o->fd;
+	struct tti_fd *fd = c->fd;
 	struct tti_waiter *closer = NULL;
 	bool closing;
 
+	TT_ASSERT(c->home == tti_home_here);
+	TT_ASSERT(c->op == NULL || TTI_LAW_BROKEN(1));
 	tti_spin_lock(&fd->lock);
-	tti_list_unlink(&o->link);
+	tti_list_unlink(&c->link);
+	fd->busy = (uint8_t)(fd->busy & ~c->sides);
 	closing = fd->state == TTI_FD_CLOSING;
-	if (closing && tti_list_empty(&fd->ops) && fd->closer != NULL && tti_claim(fd->closer)) {
+	if (closing && tti_list_empty(&fd->calls) && fd->closer != NULL && tti_claim(fd->closer)) {
 		closer = fd->closer;
 		fd->closer = NULL;
 	}
 	tti_spin_unlock(&fd->lock);
 	if (closer != NULL)
 		tti_wake(closer);
-	return closing && result == TT_ECANCELED ? TT_EBADF : result;
+	return closing && rc == TT_ECANCELED ? TT_EBADF : rc;
 }
 
-long tti_fd_perform(tt_fd *handle, struct tti_io_wait *io)
+bool tti_fd_is_closing(struct tti_fd_call *c)
 {
-	struct tti_fd_op o;
-	int rc = tti_fd_begin(handle, &o, &io->op);
+	bool closing;
 
-	return rc < 0 ? rc : tti_fd_end(&o, tti_io_perform(io));
+	tti_spin_lock(&c->fd->lock);
+	closing = c->fd->state != TTI_FD_OPEN;
+	tti_spin_unlock(&c->fd->lock);
+	return closing;
+}
+
+void tti_fd_aim(const struct tti_fd_call *c, struct tti_io_op *op)
+{
+	/* None of these changes while the call is listed. */
+	op->fd = c->fd->number;
+	op->generation = c->fd->generation;
+	op->flags = (uint8_t)(op->flags | (c->fd->socket ? TTI_IO_SOCKET : 0));
+}
+
+/* From here on a close finds nothing to cancel. */
+static void op_is_done(struct tti_io_op *op)
+{
+	struct tti_fd_io *io = TTI_CONTAINER_OF(op, struct tti_fd_io, wait.op);
+
+	io->call->op = NULL;
+	io->done(op);
+}
+
+void tti_fd_io_init(struct tti_fd_io *io, struct tti_fd_call *c, enum tti_io_kind kind, const char *verb)
+{
+	tti_io_wait_init(&io->wait, kind, verb, c->fd);
+	io->call = c;
+	io->done = io->wait.op.done;
+	io->wait.op.done = op_is_done;
+	tti_fd_aim(c, &io->wait.op);
+}
+
+/*
+ * A close that comes between the check and the submission runs on another worker, and
+ * its visit to this one is handled after this task has parked.
+ */
+long tti_fd_perform(struct tti_fd_io *io)
+{
+	struct tti_fd_call *c = io->call;
+	long rc;
+
+	if (tti_fd_is_closing(c))
+		return TT_EBADF;
+	c->op = &io->wait.op;
+	rc = tti_io_perform(&io->wait);
+	c->op = NULL; /* it may have ended at once */
+	return rc;
 }
 
 /* ---- close ---- */
@@ -212,11 +269,11 @@ static struct tti_io_op *next_own_op(struct tti_fd *fd)
 	struct tti_io_op *op = NULL;
 
 	tti_spin_lock(&fd->lock);
-	TTI_LIST_FOR_EACH (link, &fd->ops) {
-		struct tti_fd_op *o = TTI_CONTAINER_OF(link, struct tti_fd_op, link);
+	TTI_LIST_FOR_EACH (link, &fd->calls) {
+		struct tti_fd_call *c = TTI_CONTAINER_OF(link, struct tti_fd_call, link);
 
-		if (o->home == tti_home_here && !o->op->cancelled) {
-			op = o->op;
+		if (c->home == tti_home_here && c->op != NULL && !c->op->cancelled) {
+			op = c->op;
 			break;
 		}
 	}
@@ -224,8 +281,7 @@ static struct tti_io_op *next_own_op(struct tti_fd *fd)
 	return op;
 }
 
-/* On the worker that has them. An operation stays while we look at it: only this thread
- * can retire it. */
+/* The operation stays while we look at it: only this thread can retire it. */
 static void cancel_own_ops(void *fd)
 {
 	struct tti_io_op *op;
@@ -234,14 +290,14 @@ static void cancel_own_ops(void *fd)
 		tti_io_ask_cancel(op);
 }
 
-/* A worker other than this one that was not visited and has an operation on fd. */
+/* A worker other than this one that was not visited and has a call on fd. */
 static struct tti_home *next_home(struct tti_fd *fd, unsigned from)
 {
 	struct tti_home *best = NULL;
 
 	tti_spin_lock(&fd->lock);
-	TTI_LIST_FOR_EACH (link, &fd->ops) {
-		struct tti_home *h = TTI_CONTAINER_OF(link, struct tti_fd_op, link)->home;
+	TTI_LIST_FOR_EACH (link, &fd->calls) {
+		struct tti_home *h = TTI_CONTAINER_OF(link, struct tti_fd_call, link)->home;
 
 		if (h != tti_home_here && h->index >= from && (best == NULL || h->index < best->index))
 			best = h;
@@ -258,7 +314,7 @@ static void cancel_ops_elsewhere(struct tti_fd *fd)
 		tti_worker_call(h, "close", cancel_own_ops, fd);
 }
 
-static void wait_until_drained(struct tti_fd *fd)
+static void wait_until_left(struct tti_fd *fd)
 {
 	struct tti_waiter w;
 	bool wait;
@@ -266,7 +322,9 @@ static void wait_until_drained(struct tti_fd *fd)
 	tti_waiter_init(&w, "close", fd);
 	w.abort = NULL;
 	tti_spin_lock(&fd->lock);
-	wait = !tti_list_empty(&fd->ops);
+	wait = !tti_list_empty(&fd->calls);
+	/* A destructor of a task's argument runs outside tasks; its descriptor is idle. */
+	TT_REQUIRE(!wait || w.task != NULL, "tt_fd_close: descriptor %d is in use, and a destructor cannot wait", fd->number);
 	if (wait)
 		fd->closer = &w;
 	tti_spin_unlock(&fd->lock);
@@ -279,7 +337,7 @@ static bool to_closing(struct tti_fd *fd, tt_fd *handle)
 	bool ok;
 
 	tti_spin_lock(&fd->lock);
-	ok = is_current(fd, handle);
+	ok = is_current(fd, handle) && !fd->standard;
 	if (ok)
 		fd->state = TTI_FD_CLOSING;
 	tti_spin_unlock(&fd->lock);
@@ -290,7 +348,16 @@ static void to_free(struct tti_fd *fd)
 {
 	tti_spin_lock(&fd->lock);
 	fd->state = TTI_FD_FREE;
+	fd->path = NULL;
 	tti_spin_unlock(&fd->lock);
+}
+
+static void remove_path(char *path)
+{
+	if (path == NULL)
+		return;
+	TT_IGNORE((int)tti_env_syscall(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0));
+	tti_env_free(path);
 }
 
 void tt_fd_close(tt_fd *handle)
@@ -301,17 +368,20 @@ void tt_fd_close(tt_fd *handle)
 
 	if (handle == NULL)
 		return;
-	TT_REQUIRE(tti_current_or_panic("tt_fd_close") != NULL, "tt_fd_close: called from a pool job");
-	fd = slot_of(handle);
-	TT_REQUIRE(fd != NULL && to_closing(fd, handle), "tt_fd_close: descriptor %d was closed already", number_of(handle));
+	TT_REQUIRE(tti_home_here != NULL, "tt_fd_close: called outside the runtime's tasks");
+	number = number_of(handle);
+	fd = tti_fd_slot(number, false);
+	TT_REQUIRE(fd != NULL && to_closing(fd, handle), "tt_fd_close: descriptor %d was closed already, or is a standard stream",
+	           number);
 	if (!TTI_LAW_BROKEN(10)) {
 		cancel_own_ops(fd);
 		cancel_ops_elsewhere(fd);
-		wait_until_drained(fd);
+		wait_until_left(fd);
 	}
 	d = tti_home_here->driver;
-	number = fd->number;
 	d->ops->forget(d, number, fd->generation);
+	/* Before the close, or a listener that takes our place would lose its file. */
+	remove_path(fd->path);
 	/* FREE before the close: from then on the kernel may give the number out again. */
 	to_free(fd);
 	d->ops->close(d, number);
@@ -324,20 +394,30 @@ static size_t close_chunk(struct tti_driver *d, struct tti_fd *chunk)
 	size_t open = 0;
 
 	for (unsigned i = 0; i < CHUNK; i++) {
-		if (chunk[i].state == TTI_FD_FREE || chunk[i].number <= 2)
+		if (chunk[i].state == TTI_FD_FREE || chunk[i].standard)
 			continue;
 		open++;
+		remove_path(chunk[i].path);
 		d->ops->close(d, chunk[i].number);
 	}
 	return open;
 }
 
+static void report_open(size_t open)
+{
+	char text[96];
+	int n = snprintf(text, sizeof(text), "tutti: %zu descriptors were not closed with tt_fd_close\n", open);
+
+	TT_IGNORE((int)tti_env_syscall(SYS_write, 2, (long)text, n, 0, 0, 0));
+}
+
 void tti_net_shutdown(struct tti_runtime *rt)
 {
-	/* acquire: pairs with the acq_rel in get_or_make(); the workers have stopped. */
+	/* acquire: pairs with the acq_rel in publish(); the workers have stopped. */
 	struct table *t = tti_load_acquire(&rt->fd_table);
 	size_t open = 0;
 
+	tti_signal_hub_stop(rt);
 	if (t == NULL)
 		return;
 	for (unsigned c = 0; c < CHUNKS; c++) {
@@ -353,5 +433,5 @@ void tti_net_shutdown(struct tti_runtime *rt)
 	tti_store_relaxed(&rt->fd_table, NULL);
 	tti_env_free(t);
 	if (open > 0)
-		fprintf(stderr, "tutti: %zu descriptors were not closed with tt_fd_close\n", open);
+		report_open(open);
 }

@@ -5,9 +5,10 @@
  *
  * Lock        one spinlock per class guards queue, idle list and counts. Threads sleep on
  *             a futex of their own, outside it.
- * Invariants  A queued job implies that a thread of its class runs or is being started:
- *             so a failure to start one (EAGAIN) is reported only when there is none, and
- *             no job is left behind for ever.
+ * Invariants  A queued job implies that a thread of its class runs (n_running > 0), and a
+ *             thread leaves only under the lock that finds the queue empty: no job is left
+ *             behind for ever. A failure to start a thread (EAGAIN) is reported only when
+ *             none runs; one that is just being started does not count.
  *             An idle thread is on the idle list; whoever takes it off hands it a job.
  */
 #include "par/blocking.h"
@@ -35,7 +36,8 @@ struct pool {
 	struct tti_list queue;               /* jobs nobody runs yet */
 	struct tti_list idle;                /* newest first */
 	struct tti_list ended;               /* threads to join */
-	unsigned n_threads, cap;
+	unsigned n_threads, cap;             /* started or being started; its bound */
+	unsigned n_running;                  /* of those that have come to life and not left */
 	bool closing;
 	const struct tti_env_ops *env;       /* of the runtime; bound by each thread */
 };
@@ -69,8 +71,16 @@ static struct tti_job *queue_pop(struct pool *p)
 	return j;
 }
 
-/* Off the idle list after ten quiet seconds, unless a job was handed over just then. */
-static bool retire(struct pool *p, struct pool_thread *t)
+/* Under the lock: this thread takes no more jobs, and may be joined. */
+static void leave(struct pool *p, struct pool_thread *t)
+{
+	p->n_threads--;
+	p->n_running--;
+	tti_list_push_back(&p->ended, &t->link);
+}
+
+/* Leaves after ten quiet seconds, unless a job was handed over just then. */
+static bool leave_if_idle(struct pool *p, struct pool_thread *t)
 {
 	bool gone;
 
@@ -79,26 +89,34 @@ static bool retire(struct pool *p, struct pool_thread *t)
 	if (gone) {
 		t->idle = false;
 		tti_list_unlink(&t->link);
+		leave(p, t);
 	}
 	tti_spin_unlock(&p->lock);
 	return gone;
 }
 
+/* NULL: the thread has left the pool. */
 static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t)
 {
 	int64_t until = tti_env_now() + IDLE_FOR;
 
-	/* acquire: pairs with the release in hand_over() and in tti_blocking_shutdown(). */
+	/* acquire: pairs with the release in hand_over(). */
 	while (tti_load_acquire(&t->word) == 0)
-		if (tti_env_futex_wait(&t->word, 0, until) == TT_ETIMEDOUT && retire(p, t))
+		if (tti_env_futex_wait(&t->word, 0, until) == TT_ETIMEDOUT && leave_if_idle(p, t))
 			return NULL;
+	if (t->job == NULL) {
+		tti_spin_lock(&p->lock);
+		leave(p, t);
+		tti_spin_unlock(&p->lock);
+	}
 	return t->job;
 }
 
+/* NULL: the thread has left the pool. */
 static struct tti_job *next_job(struct pool *p, struct pool_thread *t)
 {
-	bool wait;
 	struct tti_job *j;
+	bool wait;
 
 	tti_spin_lock(&p->lock);
 	j = queue_pop(p);
@@ -109,6 +127,8 @@ static struct tti_job *next_job(struct pool *p, struct pool_thread *t)
 		tti_store_relaxed(&t->word, 0);
 		t->idle = true;
 		tti_list_push_front(&p->idle, &t->link);
+	} else if (j == NULL) {
+		leave(p, t);
 	}
 	tti_spin_unlock(&p->lock);
 	return wait ? wait_for_job(p, t) : j;
@@ -121,14 +141,13 @@ static void thread_main(void *arg)
 	struct tti_job *j = t->job;
 
 	tti_env_bind(p->env);
+	tti_spin_lock(&p->lock);
+	p->n_running++;
+	tti_spin_unlock(&p->lock);
 	while (j != NULL) {
 		tti_job_execute(j);
 		j = next_job(p, t);
 	}
-	tti_spin_lock(&p->lock);
-	p->n_threads--;
-	tti_list_push_back(&p->ended, &t->link);
-	tti_spin_unlock(&p->lock);
 }
 
 static void reap_ended(struct pool *p)
@@ -179,37 +198,52 @@ static void enqueue(struct pool *p, struct tti_job *j)
 	tti_list_push_back(&p->queue, &j->link);
 }
 
-/* No thread could be started: j waits for a running one, if there is any. */
+/* Under the lock: a thread that waits gets j; NULL when none waits. */
+static struct pool_thread *take_idle(struct pool *p, struct tti_job *j)
+{
+	struct tti_list *n = tti_list_pop_front(&p->idle);
+	struct pool_thread *t = n != NULL ? TTI_CONTAINER_OF(n, struct pool_thread, link) : NULL;
+
+	if (t != NULL) {
+		t->idle = false;
+		t->job = j;
+	}
+	return t;
+}
+
+/* No thread could be started: j goes to one that became idle meanwhile, or waits for one
+ * that runs, if there is any. */
 static int settle_without_thread(struct pool *p, struct tti_job *j, int code)
 {
+	struct pool_thread *t;
+
 	tti_spin_lock(&p->lock);
 	p->n_threads--;
-	if (p->n_threads > 0) {
-		enqueue(p, j);
+	t = take_idle(p, j);
+	if (t != NULL || p->n_running > 0)
 		code = 0;
-	}
+	if (t == NULL && code == 0)
+		enqueue(p, j);
 	tti_spin_unlock(&p->lock);
+	if (t != NULL)
+		hand_over(t);
 	return code;
 }
 
 static int pool_submit(struct pool *p, struct tti_job *j)
 {
-	struct pool_thread *t = NULL;
-	struct tti_list *n;
+	struct pool_thread *t;
 	bool start = false;
 	int rc;
 
 	reap_ended(p);
 	tti_spin_lock(&p->lock);
-	n = tti_list_pop_front(&p->idle);
-	if (n != NULL) {
-		t = TTI_CONTAINER_OF(n, struct pool_thread, link);
-		t->idle = false;
-		t->job = j;
-	} else if (p->n_threads < p->cap) {
+	t = take_idle(p, j);
+	/* Those that are only being started may all fail: nothing is queued on their account. */
+	if (t == NULL && (p->n_threads < p->cap || p->n_running == 0)) {
 		p->n_threads++;
 		start = true;
-	} else {
+	} else if (t == NULL) {
 		enqueue(p, j);
 	}
 	tti_spin_unlock(&p->lock);
@@ -290,26 +324,21 @@ bool tti_job_withdraw(struct tti_job *j)
 
 static void pool_shutdown(struct pool *p)
 {
-	struct tti_list *n;
+	struct pool_thread *t;
 	unsigned left;
 
 	do {
 		tti_spin_lock(&p->lock);
 		p->closing = true;
-		n = tti_list_pop_front(&p->idle);
-		if (n != NULL) {
-			TTI_CONTAINER_OF(n, struct pool_thread, link)->idle = false;
-			TTI_CONTAINER_OF(n, struct pool_thread, link)->job = NULL;
-		}
+		t = take_idle(p, NULL);
 		left = p->n_threads;
 		tti_spin_unlock(&p->lock);
-		if (n != NULL)
-			hand_over(TTI_CONTAINER_OF(n, struct pool_thread, link));
-		reap_ended(p);
-		if (n == NULL && left > 0)
+		if (t != NULL)
+			hand_over(t);
+		else if (left > 0)
 			tti_cpu_relax(); /* its job came back, it is about to look at closing */
+		reap_ended(p);
 	} while (left > 0);
-	reap_ended(p);
 }
 
 void tti_blocking_shutdown(struct tti_runtime *rt)

@@ -6,12 +6,12 @@ tier_budget=300
 tier_budget_night=1800
 
 tier_run() {
-	build asan && run_ctest asan gcc
+	build asan && run_ctest asan gcc -LE durability
 	have clang || { absent 'no clang'; return; }
 	build asan-clang || return
 	if night; then
 		run_ctest asan-clang all
 	else
-		run_ctest asan-clang some -R ':(sim4|epoll4|uring4)$|^[a-z-]+\.[a-z0-9_]+$'
+		run_ctest asan-clang some -LE durability -R ':(sim4|epoll4|uring4)$|^[a-z-]+\.[a-z0-9_]+$'
 	fi
 }

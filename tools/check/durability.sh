@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2034
 # durability.sh - TESTING row 13: kill -9 and power loss; nothing acknowledged is lost.
-#
-# Runs the scripts of tests/durability with the gateway as argument. They read
-# TT_KILL_CYCLES and TT_POWER_POINTS and end with "N passed, M failed".
 tier_about='kill -9 and power loss: no acknowledged event lost, none stored twice'
-tier_budget=240
+tier_budget=300
 tier_budget_night=14400
 
 tier_run() {
 	build release || return
-	[ -x build/release/bin/tutti-gateway ] || { absent 'no tutti-gateway'; return; }
-	TT_KILL_CYCLES=40 TT_POWER_POINTS=100
-	! night || TT_KILL_CYCLES=5000 TT_POWER_POINTS=1000
-	export TT_KILL_CYCLES TT_POWER_POINTS
-	found=''
-	for script in tests/durability/*.sh tests/durability/*.py; do
-		[ -x "$script" ] || continue
-		found=1
-		run_counted "$script" build/release/bin/tutti-gateway
-	done
-	[ -n "$found" ] || absent 'tests/durability has no script'
+	cycles=40
+	! night || cycles=5000
+	! night || export TT_POWERLOSS_POINTS=1000
+	run_ctest release power -L durability
+	if [ ! -x build/release/bin/tutti-gateway ] || [ ! -x tests/durability/kill9.py ]; then
+		absent 'no tutti-gateway, or no tests/durability/kill9.py'
+		return
+	fi
+	echo "+ kill9.py, $cycles cycles"
+	if tests/durability/kill9.py --gateway build/release/bin/tutti-gateway --cycles $cycles; then
+		pass 1
+		note "kill -9: $cycles cycles"
+	else
+		fail 'kill -9: an acknowledged event was lost or stored twice, or a restart failed'
+	fi
 }

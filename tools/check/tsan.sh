@@ -11,6 +11,6 @@ tier_run() {
 	if night; then
 		run_ctest tsan all
 	else
-		run_ctest tsan some -E ':(sim1|epoll1|uring1)$'
+		run_ctest tsan some -LE durability -E ':(sim1|epoll1|uring1)$'
 	fi
 }

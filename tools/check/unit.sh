@@ -8,8 +8,8 @@ tier_budget_night=1800
 tier_run() {
 	build dev || return
 	if quick; then
-		run_ctest dev quick -L 'kit|plain' -E ':(uring1|uring4|sim4)$' -LE 'slow|gateway'
+		run_ctest dev quick -L 'kit|plain' -E ':(uring1|uring4|sim4)$' -LE 'slow|wall|gateway|durability'
 	else
-		run_ctest dev all -LE 'tidy|model|gateway'
+		run_ctest dev all -LE 'tidy|model|gateway|durability'
 	fi
 }

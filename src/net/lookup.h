@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* lookup.h - see lookup.c; used by resolve.c. */
+#ifndef TTI_NET_LOOKUP_H
+#define TTI_NET_LOOKUP_H
+
+#include "net/address.h"
+
+/* How many addresses, at least 1, with port 0; or TT_ENOHOST, TT_ENOMEM or a code of the
+ * system, with *ret_why a static text. On a pool thread: blocks for seconds. */
+int tti_lookup(const char *host, struct tti_addr *ret_addrs, size_t max, const char **ret_why);
+
+#endif
