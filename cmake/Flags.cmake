@@ -27,6 +27,8 @@ endfunction()
 target_compile_options(tt_flags INTERFACE
 	"$<${c_or_cxx}:-Wall;-Wextra;-Wconversion;-Wshadow>"
 	"$<${c_or_cxx}:-fno-omit-frame-pointer>"
+	# Sites in messages read src/net/tcp.c:88, wherever the tree lies.
+	"$<${c_or_cxx}:-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=>"
 	"$<${c_or_cxx}:-fstack-protector-strong>")
 # The libraries of Laws.cmake show their internal names to the tests.
 if(NOT TT_LAWS)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# Fuzz.cmake - with TT_FUZZ, every X_fuzz.c becomes a libFuzzer program.
+# Fuzz.cmake - with TT_FUZZ, every X_fuzz.c (or .cc) becomes a libFuzzer program.
 if(NOT TT_FUZZ)
 	return()
 endif()
 
 # tt_fuzz(<folder> <libraries...>)
 function(tt_fuzz folder)
-	file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*_fuzz.c)
+	file(GLOB files CONFIGURE_DEPENDS
+		${PROJECT_SOURCE_DIR}/${folder}/*_fuzz.c ${PROJECT_SOURCE_DIR}/${folder}/*_fuzz.cc)
 	foreach(file IN LISTS files)
 		get_filename_component(target ${file} NAME_WE)
 		add_executable(${target} ${file})
@@ -24,5 +25,6 @@ foreach(adapter IN LISTS TT_ADAPTERS)
 	tt_fuzz(ext/${adapter} tutti-ext-${adapter} tutti)
 endforeach()
 if(TT_GATEWAY)
+	include_directories(SYSTEM ${SIMDJSON_INCLUDE})
 	tt_fuzz(apps/gateway tutti_gateway_core)
 endif()

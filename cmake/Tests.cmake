@@ -137,6 +137,21 @@ if(TT_GATEWAY)
 	endforeach()
 endif()
 
+# Durability: plain programs on the gateway's parts; what they share is linked into each.
+if(TT_GATEWAY)
+	file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/durability/*.c)
+	file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/durability/*_test.c)
+	list(FILTER shared EXCLUDE REGEX "_test\\.c$")
+	if(files AND shared)
+		add_library(tt_durability STATIC ${shared})
+		target_include_directories(tt_durability PUBLIC ${PROJECT_SOURCE_DIR}/tests/durability)
+		target_link_libraries(tt_durability PRIVATE tt_flags PUBLIC tutti_gateway_core)
+	endif()
+	foreach(file IN LISTS files)
+		tt_test(${file} durability $<TARGET_NAME_IF_EXISTS:tt_durability> tutti_gateway_core)
+	endforeach()
+endif()
+
 # Model tests: the named sources, the checker and the test are one TT_MODEL program.
 # The checker is the scheduler here, so sanitizers and the library stay out.
 if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
