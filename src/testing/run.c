@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - the body of one test: on a plain thread, in simulations, or on a real runtime;
+ * and what is checked after it.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/sim.h"
+#include "testing/kit.h"
+
+/* What a test that knows nothing of faults meets: orders of events, never an amount or a
+ * moment that a real loopback would not show. */
+#define QUIET_FAULTS \
+	(TT_FAULT_BIT(TT_FAULT_LATE_COMPLETION) | TT_FAULT_BIT(TT_FAULT_CANCEL_RACE) | \
+	 TT_FAULT_BIT(TT_FAULT_QUEUE_FULL) | TT_FAULT_BIT(TT_FAULT_SPURIOUS_WAKE))
+#define SEEDS_DEFAULT 5
+
+static TT_TASK(test_body, (const tt_test *, t))
+{
+	size_t alive;
+
+	t->body();
+	alive = tt_test_tasks_alive();
+	if (alive != 1)
+		tti_test_failed(false, t->site, "%zu tasks are alive at the end of the test", alive - 1);
+	return 0;
+}
+
+static bool any_failed(void)
+{
+	/* relaxed: a count; this process has no other thread by now. */
+	return tti_load_relaxed(&tti_test_shared->failures) != 0;
+}
+
+static void run_simulated(const tt_test *t)
+{
+	unsigned seeds = tt_test_seeds(SEEDS_DEFAULT);
+
+	for (unsigned i = 0; i < seeds && !any_failed(); i++) {
+		tt_sim_options o = {
+			.seed = tti_test_options.seed + i, .workers = tti_test_options.workers, .faults = QUIET_FAULTS,
+		};
+
+		tti_test_shared->seed = o.seed;
+		tt_sim_run_with(&o, test_body, t);
+	}
+}
+
+static int open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = -1; /* the directory's own */
+
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void run_real(const tt_test *t)
+{
+	tt_main_options o = {
+		.workers = tti_test_options.workers, .io = tti_test_options.on == TT_ON_URING ? TT_IO_URING : TT_IO_EPOLL,
+	};
+	int before = open_descriptors(), status, after;
+
+	status = tt_main_with(&o, test_body, t);
+	after = open_descriptors();
+	if (status != 0)
+		tti_test_failed(false, t->site, "the runtime ended with status %d", status);
+	if (after != before)
+		tti_test_failed(false, t->site, "%d descriptors are left open", after - before);
+}
+
+int tti_test_run_body(const tt_test *t)
+{
+	if (t->on == TT_ON_PLAIN_)
+		t->body();
+	else if (tti_test_options.on == TT_ON_SIM)
+		run_simulated(t);
+	else
+		run_real(t);
+	return any_failed() ? 1 : 0;
+}
