@@ -12,6 +12,10 @@
 /* Of the unstarted tasks, every 64th picked is the oldest. */
 #define OLDEST_EVERY 64
 
+/* While tasks are runnable the driver is asked this often, or once a turn if that takes
+ * longer: a system call for a microsecond of switching would be most of the cost. */
+#define BUSY_POLL_EVERY TT_US(50)
+
 static void fiber_main(void *arg);
 
 /* ---- queues ---- */
@@ -211,6 +215,7 @@ static void fiber_main(void *arg)
 	after_switch(w);
 	for (;;) {
 		t->rc = tti_task_run(t);
+		f->owner = NULL;
 		finish(w, t);
 		if (w->slices_left == 0 || w->rt->oracle != NULL || w->ready.len > 0)
 			break;
@@ -332,20 +337,25 @@ static bool is_stopping(struct tti_worker *w)
 	return tti_load_acquire(&w->rt->stopping) != 0;
 }
 
+static void poll_driver(struct tti_worker *w, int64_t deadline)
+{
+	w->home.driver->ops->poll(w->home.driver, deadline);
+	w->polled_at = w->home.now;
+}
+
 void tti_worker_run(struct tti_worker *w)
 {
-	struct tti_driver *d = w->home.driver;
-
 	while (!is_stopping(w)) {
 		tti_worker_turn(w);
 		if (w->ready.len > 0 || w->fresh_len > 0) {
-			d->ops->poll(d, 0);
+			if (w->home.now - w->polled_at >= BUSY_POLL_EVERY)
+				poll_driver(w, 0);
 			continue;
 		}
 		if (!tti_inbox_sleep(&w->inbox))
 			continue;
 		if (!is_stopping(w))
-			d->ops->poll(d, tti_wheel_next(&w->wheel));
+			poll_driver(w, tti_wheel_next(&w->wheel));
 		tti_inbox_awake(&w->inbox);
 	}
 }
