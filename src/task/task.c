@@ -9,12 +9,8 @@
 
 __thread struct tti_home *tti_home_here;
 
-/* Records kept per home for the next spawn. Sanitizers must see each record freed. */
-#ifdef TTI_FIBER_SANITIZED
-#define FREE_TASKS_MAX 0
-#else
+/* Records kept per home for the next spawn. */
 #define FREE_TASKS_MAX 4096
-#endif
 #define ERROR_NODES_RESERVED 64
 
 void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes)
@@ -61,6 +57,17 @@ static struct tt_task *record_alloc(struct tti_home *h)
 	return tti_env_alloc(sizeof(struct tt_task));
 }
 
+/* Under a sanitizer each record is freed, so that a late use of one is seen. */
+static bool keeps_record(const struct tti_home *h)
+{
+#ifdef TTI_FIBER_SANITIZED
+	(void)h;
+	return false;
+#else
+	return h->free_tasks.len < FREE_TASKS_MAX;
+#endif
+}
+
 static void record_free(struct tt_task *t)
 {
 	struct tti_home *h = tti_home_here;
@@ -70,7 +77,7 @@ static void record_free(struct tt_task *t)
 		return;
 	}
 	h->freed++;
-	if (h->free_tasks.len < FREE_TASKS_MAX)
+	if (keeps_record(h))
 		tti_stack_push(&h->free_tasks, &t->ready_link);
 	else
 		tti_env_free(t);
