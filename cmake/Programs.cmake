@@ -53,11 +53,12 @@ if(TT_BUILD_APPS)
 	list(FILTER gateway_c EXCLUDE REGEX "(_test|_fuzz|/main)\\.c$")
 	list(FILTER gateway_cxx EXCLUDE REGEX "_fuzz\\.(cc|cpp)$")
 
+	# ext/sqlite is linked where it exists; the store itself needs SQLite either way.
 	set(gateway_missing "")
 	if(NOT TARGET tutti-ext-http)
 		list(APPEND gateway_missing ext/http)
 	endif()
-	if(NOT TARGET SQLite::SQLite3)
+	if(NOT sqlite_found)
 		list(APPEND gateway_missing sqlite3)
 	endif()
 	find_path(SIMDJSON_INCLUDE simdjson.h)

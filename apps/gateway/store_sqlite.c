@@ -767,7 +767,8 @@ static int judge_unchanged(struct sqlite_store *self, const struct store_event *
 	if (rc == SQLITE_ROW)
 		*ret_outcome = (struct outcome){ STORE_DUPLICATE, NULL };
 	else if (rc == SQLITE_DONE)
-		*ret_outcome = (struct outcome){ STORE_REJECTED, "ignored by a trigger of the database" };
+		*ret_outcome = (struct outcome){ STORE_REJECTED,
+		                                 "ignored by a trigger of the database" };
 	else
 		return rc;
 	return SQLITE_OK;

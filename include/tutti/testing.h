@@ -240,6 +240,7 @@ enum tt_fault {
 	TT_FAULT_CANCEL_RACE,     /* a cancel takes its time, the operation may win */
 	TT_FAULT_QUEUE_FULL,      /* an operation is held back before it starts */
 	TT_FAULT_SPURIOUS_WAKE,   /* a worker wakes for nothing */
+	TT_FAULT_SLEEP_RACE,      /* a message arrives just as its worker falls asleep */
 	TT_FAULT_STARVATION,      /* one worker gets no turn for a while */
 	TT_FAULT_LATE_TIMER,      /* the clock is read late */
 	TT_FAULT_CLOCK_JUMP,      /* seconds pass at once */
@@ -279,6 +280,7 @@ typedef struct tt_sim_options {
 	unsigned depth;           /* PCT: 2 to 8; 0: the seed picks 2 to 4 */
 	uint64_t max_steps;       /* turns of workers before the run counts as endless; 0: 10 million */
 	unsigned max_fds;         /* descriptors; 0: 1024 */
+	bool quiet;               /* drop what the library reports on stderr; not under TUTTI_SEED */
 	const uint32_t *replay;   /* REPLAY: the choices */
 	size_t replay_len;
 	uint32_t *record;         /* where the choices of this run go; may be NULL */

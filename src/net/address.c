@@ -148,6 +148,13 @@ int tti_addr_port(const struct tti_addr *a)
 	return TT_ENOTSUP;
 }
 
+void tti_addr_unnamed(struct tti_addr *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->room.ss_family = AF_UNIX;
+	ret->len = sizeof(sa_family_t);
+}
+
 int tti_addr_from_path(const char *call, const char *path, struct tti_addr *ret)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };

@@ -36,6 +36,8 @@ void tti_addr_any(int family, uint16_t port, struct tti_addr *ret);
 void tti_addr_set_port(struct tti_addr *a, uint16_t port);
 /* TT_ENOTSUP: an address without a port. */
 int tti_addr_port(const struct tti_addr *a);
+/* A peer without a name: only Unix sockets have none. */
+void tti_addr_unnamed(struct tti_addr *ret);
 /* A path, or "@name". TT_ENAMETOOLONG and TT_EINVAL, with a text. */
 TT_MUST_USE int tti_addr_from_path(const char *call, const char *path, struct tti_addr *ret);
 int tti_addr_text(const struct tti_addr *a, char *ret_buf, size_t n);

@@ -20,7 +20,7 @@
 
 struct stream {
 	uint64_t mask, pending;              /* bit n-1 for signal n; pending guarded by hub.lock */
-	struct tti_list waiters;             /* at most one node; guarded by hub.lock */
+	struct tti_list waiters;             /* nodes of those who wait; guarded by hub.lock */
 	bool open;
 };
 
@@ -30,41 +30,62 @@ static struct {
 	tti_atomic_ptr rt;                   /* who has the hub */
 	tti_atomic_u64 pending;              /* bits set by the handler */
 	tti_atomic_u32 posted;               /* 1 while msg is in worker 0's inbox */
+	tti_atomic_u32 inside;               /* handlers that run now, on any thread */
 	struct tti_msg msg;
 	tti_spin lock;
 	struct stream *owners[SIGNALS + 1];
 	uint64_t caught;                     /* dispositions to give back; guarded by lock */
+	uint64_t defaulted;                  /* of those, the ones that take their default while no stream has them */
 	void (*on_signal)(void *arg, int signo);
 	void *arg;
 } hub;
 
 /* ---- from the handler to worker 0 ---- */
 
+static bool has_bit(uint64_t set, int signo)
+{
+	return (set >> (signo - 1) & 1) != 0;
+}
+
 static void handler(int signo)
 {
-	/* acquire: pairs with the release in tti_signal_hub_start(). */
-	struct tti_runtime *rt = tti_load_acquire(&hub.rt);
+	struct tti_runtime *rt;
 
+	/* seq_cst: pairs with the store of rt in tti_signal_hub_stop(): either we see that it
+	 * is gone, or the stop sees us and waits. */
+	tti_fetch_add_seq_cst(&hub.inside, 1);
+	/* seq_cst: as above. */
+	rt = tti_load_seq_cst(&hub.rt);
 	/* acq_rel: pairs with the exchange in dispatch(). */
 	tti_fetch_or_acq_rel(&hub.pending, UINT64_C(1) << (signo - 1));
 	/* seq_cst: pairs with the store in dispatch(): either dispatch sees the bit, or we see
 	 * that the message has to be posted again. */
 	if (rt != NULL && tti_exchange_seq_cst(&hub.posted, 1) == 0)
 		tti_worker_post(rt->workers[0], &hub.msg);
+	/* seq_cst: pairs with the load in tti_signal_hub_stop(). */
+	tti_fetch_add_seq_cst(&hub.inside, (uint32_t)-1);
+}
+
+/* Under the lock: to the first who waits and can be had, else it stays pending. */
+static void give_to_stream(struct stream *s, int signo, struct tti_list *woken)
+{
+	TTI_LIST_FOR_EACH (n, &s->waiters)
+		if (tti_claim_node(TTI_CONTAINER_OF(n, struct tti_wait_node, link), signo, woken))
+			return;
+	s->pending |= UINT64_C(1) << (signo - 1);
 }
 
 /* True when a stream took the signal. */
 static bool deliver(int signo)
 {
-	struct tti_list woken, *n;
+	struct tti_list woken;
 	struct stream *s;
 
 	tti_list_init(&woken);
 	tti_spin_lock(&hub.lock);
 	s = hub.owners[signo];
-	n = s != NULL ? tti_list_first(&s->waiters) : NULL;
-	if (s != NULL && (n == NULL || !tti_claim_node(TTI_CONTAINER_OF(n, struct tti_wait_node, link), signo, &woken)))
-		s->pending |= UINT64_C(1) << (signo - 1);
+	if (s != NULL)
+		give_to_stream(s, signo, &woken);
 	tti_spin_unlock(&hub.lock);
 	tti_wake_all(&woken);
 	return s != NULL;
@@ -80,7 +101,7 @@ static void dispatch(struct tti_msg *m)
 	/* acq_rel: pairs with the fetch_or in handler(). */
 	bits = tti_exchange_acq_rel(&hub.pending, 0);
 	for (int signo = 1; signo <= SIGNALS; signo++)
-		if ((bits >> (signo - 1) & 1) != 0 && !deliver(signo) && hub.on_signal != NULL)
+		if (has_bit(bits, signo) && !deliver(signo) && hub.on_signal != NULL)
 			hub.on_signal(hub.arg, signo);
 }
 
@@ -91,7 +112,7 @@ int tti_signal_hub_start(struct tti_runtime *rt, void (*on_signal)(void *arg, in
 	void *none = NULL;
 
 	hub.msg.handle = dispatch;
-	/* acq_rel: pairs with the acquire in handler(). */
+	/* acq_rel: pairs with the load in handler(). */
 	if (!tti_cas_acq_rel(&hub.rt, &none, (void *)rt))
 		return none == (void *)rt ? 0 : TT_EBUSY;
 	hub.on_signal = on_signal;
@@ -101,9 +122,10 @@ int tti_signal_hub_start(struct tti_runtime *rt, void (*on_signal)(void *arg, in
 
 static void restore(int signo)
 {
-	if ((hub.caught >> (signo - 1) & 1) == 0)
+	if (!has_bit(hub.caught, signo))
 		return;
 	hub.caught &= ~(UINT64_C(1) << (signo - 1));
+	hub.defaulted &= ~(UINT64_C(1) << (signo - 1));
 	tti_env_signal_restore(signo);
 }
 
@@ -119,20 +141,28 @@ void tti_signal_hub_stop(struct tti_runtime *rt)
 	}
 	tti_spin_unlock(&hub.lock);
 	hub.on_signal = NULL;
-	/* release: pairs with the acquire in handler(). */
-	tti_store_release(&hub.rt, NULL);
+	/* seq_cst: pairs with the load in handler(). */
+	tti_store_seq_cst(&hub.rt, NULL);
+	/* seq_cst: pairs with the additions in handler(): one that still has rt is waited for.
+	 * It is short, and cannot be on this thread. */
+	while (tti_load_seq_cst(&hub.inside) != 0)
+		tti_cpu_relax();
 	/* relaxed: no handler is installed any more. */
 	tti_store_relaxed(&hub.pending, 0);
 	/* relaxed: as above; a message still in the inbox is never handled. */
 	tti_store_relaxed(&hub.posted, 0);
 }
 
+/* Under the lock. */
 static int catch_signal(int signo)
 {
-	int rc = 0;
+	int rc;
 
-	if ((hub.caught >> (signo - 1) & 1) == 0)
-		rc = tti_env_signal_catch(signo, handler);
+	if (has_bit(hub.caught, signo) && !has_bit(hub.defaulted, signo))
+		return 0;
+	if (has_bit(hub.caught, signo))
+		tti_env_signal_restore(signo); /* so that what was there before us is remembered */
+	rc = tti_env_signal_catch(signo, handler);
 	if (rc == 0)
 		hub.caught |= UINT64_C(1) << (signo - 1);
 	return rc;
@@ -148,8 +178,11 @@ void tti_signal_hub_catch(int signo)
 void tti_signal_hub_default(int signo)
 {
 	tti_spin_lock(&hub.lock);
-	if (hub.owners[signo] == NULL && (hub.caught >> (signo - 1) & 1) != 0)
-		tti_env_signal_default(signo);
+	if (has_bit(hub.caught, signo)) {
+		hub.defaulted |= UINT64_C(1) << (signo - 1);
+		if (hub.owners[signo] == NULL)
+			tti_env_signal_default(signo);
+	}
 	tti_spin_unlock(&hub.lock);
 }
 
@@ -180,6 +213,8 @@ static void disown(struct stream *s)
 		hub.owners[signo] = NULL;
 		if (hub.on_signal == NULL || (signo != SIGINT && signo != SIGTERM))
 			restore(signo);
+		else if (has_bit(hub.defaulted, signo))
+			tti_env_signal_default(signo);
 	}
 }
 
@@ -249,6 +284,16 @@ static const struct tti_arm_ops signal_arm = {
 	.finish = signal_finish,
 };
 
+static bool is_waited_for(struct stream *s)
+{
+	bool waited;
+
+	tti_spin_lock(&hub.lock);
+	waited = !tti_list_empty(&s->waiters);
+	tti_spin_unlock(&hub.lock);
+	return waited;
+}
+
 int tt_signal_next(tt_signals *storage, int *ret_signal)
 {
 	tt_arm arm = tt_on_signal_(storage, ret_signal);
@@ -258,9 +303,9 @@ int tt_signal_next(tt_signals *storage, int *ret_signal)
 	if (tti_current_or_panic("tt_signal_next") == NULL)
 		return TT_EWRONGCTX;
 	TT_REQUIRE(s->open, "tt_signal_next: the stream is not open");
-	if (!tti_list_empty(&s->waiters))
-		return TT_EBUSY;
 	rc = tti_checkpoint();
+	if (rc == 0 && is_waited_for(s))
+		rc = TT_EBUSY;
 	return rc < 0 ? rc : tti_wait_arm(&arm, true);
 }
 
@@ -275,7 +320,7 @@ void tt_signal_close(tt_signals *storage)
 
 	if (s == NULL || !s->open)
 		return;
-	TT_REQUIRE(tti_list_empty(&s->waiters), "tt_signal_close: a task waits for a signal of this stream");
+	TT_REQUIRE(!is_waited_for(s), "tt_signal_close: a task waits for a signal of this stream");
 	tti_spin_lock(&hub.lock);
 	disown(s);
 	tti_spin_unlock(&hub.lock);

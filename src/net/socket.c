@@ -110,6 +110,8 @@ static long accept_once(tt_fd *listener, struct tti_addr *ret_peer, bool starved
 	io.wait.op.len = sizeof(ret_peer->room);
 	io.wait.op.addr_len = &ret_peer->len;
 	rc = tti_fd_perform(&io);
+	if (rc >= 0 && ret_peer->len == 0)
+		tti_addr_unnamed(ret_peer);
 	/* An episode ends with an accept that did not have to wait for it. */
 	*ret_report = is_starved(rc) && !c.fd->starved;
 	if (is_starved(rc))

@@ -135,33 +135,46 @@ static int connect_to(const struct tti_addr *a, const tt_tcp_options *o, tt_fd *
 	return tti_socket_connect(number, a, ret_fd);
 }
 
-/* rc becomes the failure that counts; those before it its siblings. */
-static void keep_failure(struct tti_error *kept, const struct tti_addr *a, int rc)
+/* The calling task's error joins those kept from before. */
+static void keep_failure(struct tti_error *earlier)
+{
+	if (earlier->code == 0)
+		tti_error_move(earlier, tti_error_here());
+	else
+		tti_error_add_sibling(earlier, tti_error_here());
+}
+
+static int fail_address(const struct tti_addr *a, int rc)
 {
 	char text[TTI_ADDR_TEXT_MAX];
 
 	tti_addr_text(a, text, sizeof(text));
-	TT_IGNORE(tt_fail(rc, "%s", text));
-	if (kept->code != 0)
-		tti_error_add_sibling(tti_error_here(), kept);
-	tti_error_move(kept, tti_error_here());
+	return tt_fail(rc, "%s", text);
 }
 
-static int connect_in_turn(const struct tti_addr *addrs, int n, const tt_tcp_options *o, tt_fd **ret_fd)
+/* Of several addresses the last one's failure counts; the others are its siblings. */
+static int connect_in_turn(const char *addr, const struct tti_addr *addrs, int n, const tt_tcp_options *o,
+                           tt_fd **ret_fd)
 {
-	struct tti_error kept;
+	struct tti_error earlier;
 	int rc = TT_ENOHOST;
 
-	tti_error_init(&kept);
+	tti_error_init(&earlier);
 	for (int i = 0; i < n; i++) {
 		rc = connect_to(&addrs[i], o, ret_fd);
 		if (rc >= 0 || rc == TT_ECANCELED)
 			break;
-		keep_failure(&kept, &addrs[i], rc);
+		if (n > 1)
+			rc = fail_address(&addrs[i], rc);
+		if (i + 1 < n)
+			keep_failure(&earlier);
 	}
-	if (rc < 0 && rc != TT_ECANCELED)
-		tti_error_move(tti_error_here(), &kept);
-	tti_error_clear(&kept);
+	if (rc < 0 && rc != TT_ECANCELED) {
+		rc = tt_wrap(rc, "connect to %s", addr);
+		if (earlier.code != 0)
+			tti_error_add_sibling(tti_error_here(), &earlier);
+	}
+	tti_error_clear(&earlier);
 	return rc;
 }
 
@@ -183,9 +196,7 @@ int tt_tcp_connect(const char *addr, const tt_tcp_options *o, tt_fd **ret_fd)
 	if (to.any)
 		return tt_fail(TT_EINVAL, "tt_tcp_connect: address \"%s\": host missing", addr);
 	rc = tti_resolve(to.host, to.port, addrs);
-	if (rc > 1)
-		rc = connect_in_turn(addrs, rc, o != NULL ? o : &defaults, ret_fd);
-	else if (rc == 1)
-		rc = connect_to(&addrs[0], o != NULL ? o : &defaults, ret_fd);
+	if (rc > 0)
+		return connect_in_turn(addr, addrs, rc, o != NULL ? o : &defaults, ret_fd);
 	return rc != TT_ECANCELED ? tt_wrap(rc, "connect to %s", addr) : rc;
 }

@@ -229,13 +229,14 @@ int tt_write_all(tt_fd *fd, const void *buf, size_t n, size_t *ret_done)
 {
 	struct tti_fd_call c;
 	size_t done = 0;
-	int rc = check_in("tt_write_all");
+	long rc = check_in("tt_write_all");
 
 	if (rc == 0)
 		rc = enter_write(fd, &c);
 	if (rc < 0)
-		return refuse(rc, ret_done);
-	return finish_write(&c, write_piece(&c, buf, n, &done), done, ret_done);
+		return refuse((int)rc, ret_done);
+	rc = write_piece(&c, buf, n, &done);
+	return finish_write(&c, rc, done, ret_done);
 }
 
 /* Small pieces on their way. */

@@ -9,6 +9,7 @@
  * The path is removed when the listener is closed, see tt_fd_close().
  */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -72,27 +73,39 @@ static int probe_simulated(int number, const struct tti_addr *a)
 	return rc;
 }
 
-/* True when nobody listens at the path of a. */
-static bool is_stale(const struct tti_addr *a)
+/* What is no socket refuses connects too, and is not ours to remove. */
+static bool is_socket(const char *path)
 {
-	int number = tti_socket_new(AF_UNIX), rc;
+	struct statx st;
 
+	if (tti_env_syscall(SYS_statx, AT_FDCWD, (long)path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, (long)&st, 0) < 0)
+		return false;
+	return (st.stx_mode & S_IFMT) == S_IFSOCK;
+}
+
+/* True when path is the file of a socket to which nobody listens. */
+static bool is_stale(const struct tti_addr *a, const char *path)
+{
+	bool simulated = tti_driver_is_simulated(tti_home_here->driver);
+	int number, rc;
+
+	if (!simulated && !is_socket(path))
+		return false;
+	number = tti_socket_new(AF_UNIX);
 	if (number < 0)
 		return false;
-	if (tti_driver_is_simulated(tti_home_here->driver)) {
-		rc = probe_simulated(number, a);
-	} else {
-		rc = probe_kernel(number, a);
-		tti_socket_drop(number);
-	}
-	return rc == TT_ECONNREFUSED || rc == TT_ENOENT;
+	if (simulated)
+		return probe_simulated(number, a) == TT_ECONNREFUSED;
+	rc = probe_kernel(number, a);
+	tti_socket_drop(number);
+	return rc == TT_ECONNREFUSED;
 }
 
 static int listen_on_path(const struct tti_addr *a, const char *path, int backlog, tt_fd **ret_listener)
 {
 	int rc = listen_on(a, backlog, ret_listener);
 
-	if (rc != TT_EADDRINUSE || !is_stale(a))
+	if (rc != TT_EADDRINUSE || !is_stale(a, path))
 		return rc;
 	/* If it is gone meanwhile, so much the better. */
 	TT_IGNORE((int)tti_env_syscall(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0));

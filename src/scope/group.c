@@ -129,11 +129,11 @@ static void after_failure(struct tti_group *g)
 
 static void child_failed(struct tti_group *g, struct tt_task *t)
 {
-	g->n_failed++;
 	if (g->policy == TT_ISOLATE) {
 		report_isolated(t);
 		return;
 	}
+	g->n_failed++;
 	keep_failure(g, t);
 	after_failure(g);
 }
@@ -149,19 +149,24 @@ static void child_succeeded(struct tti_group *g, struct tt_task *t)
 	tti_scope_cancel(&g->scope, TTI_CAUSE_FINISHED, 0);
 }
 
-/* On the owner's worker, the moment a child's exit arrives there. */
-static void child_exited(struct tt_task *t)
+/* What a child's code means for its group; owner's worker. */
+static void take_code(struct tti_group *g, struct tt_task *t)
 {
-	struct tti_group *g = t->group;
 	bool group_cancelled = (g->propagated & TTI_CANCELLED) != 0;
 
-	t->exit_received = true;
 	if (t->rc >= 0)
 		child_succeeded(g, t);
 	else if (t->rc == TT_ECANCELED && group_cancelled)
 		g->n_cancelled += t->daemon ? 0 : 1;
 	else
 		child_failed(g, t);
+}
+
+/* On the owner's worker, the moment a child's exit arrives there. */
+static void child_exited(struct tt_task *t)
+{
+	t->exit_received = true;
+	take_code(t->group, t);
 	if (t->cancel_posted == TTI_CANCEL_IDLE || TTI_LAW_BROKEN(11))
 		tti_group_retire(t);
 }
@@ -277,8 +282,12 @@ static void adopt(struct tti_group *g, struct tt_task *t, struct tti_worker *to)
 static void handle_adopt(struct tti_msg *m)
 {
 	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, life_msg);
+	struct tti_group *g = t->group;
 
-	adopt(t->group, t, tti_worker_here());
+	adopt(g, t, tti_worker_here());
+	/* Until now it was counted, but not known to be a daemon. */
+	only_daemons_left(g);
+	wake_joiner(g);
 }
 
 static struct tti_worker *place(unsigned worker)
@@ -289,8 +298,7 @@ static struct tti_worker *place(unsigned worker)
 		return here;
 	if (worker == TT_WORKER_ANY)
 		return tti_worker_any(here->rt);
-	TT_REQUIRE(worker <= here->rt->n_workers, "tt_go_with: there is no worker %u", worker - 1);
-	return here->rt->workers[worker - 1];
+	return here->rt->workers[(worker - 1) % here->rt->n_workers];
 }
 
 static uint8_t class_for(struct tti_worker *w, size_t stack_size)
@@ -337,14 +345,17 @@ static bool check_spawner(struct tti_group *g, const struct tt_task *self, const
 	return false;
 }
 
+/* A child that never was ends like one that ran: cancelled if its group was, else failed.
+ * That of a member is the member's own affair. */
 static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int code)
 {
 	tti_task_drop_args(t);
 	tti_task_move(t, TTI_TASK_DONE);
-	if (code != TT_ECANCELED && owner) {
-		t->rc = code;
+	t->rc = code;
+	if (owner && code == TT_ECANCELED && (group_effective(g) & TTI_CANCELLED) != 0)
+		g->n_cancelled++;
+	else if (owner)
 		child_failed(g, t);
-	}
 	tti_task_put(t);
 	return code;
 }
@@ -365,6 +376,14 @@ static int out_of_memory(struct tti_group *g, const struct tt_task_type *type, c
 	return TT_ENOMEM;
 }
 
+/* From a pool job. */
+static int wrong_context(const struct tt_task_type *type, const void *args)
+{
+	if (type->drop != NULL)
+		type->drop((void *)(uintptr_t)args);
+	return TT_EWRONGCTX;
+}
+
 static int group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
                        const tt_child_options *o, tt_task **ret_task)
 {
@@ -374,7 +393,7 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 	int rc;
 
 	if (self == NULL)
-		return TT_EWRONGCTX;
+		return wrong_context(type, args);
 	owner = check_spawner(g, self, site);
 	o = o != NULL ? o : &none;
 	t = tti_task_create(self->home, type, args, site);
@@ -387,11 +406,14 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 	t->stack_class = class_for(tti_worker_here(), o->stack_size);
 	if (o->name != NULL)
 		t->name = o->name;
-	if ((group_effective(g) & TTI_CANCELLED) != 0)
-		return spawn_refused(g, t, owner, TT_ECANCELED);
-	rc = reserve_place(g, owner);
+	/* Only a group with a limit can make its owner wait; elsewhere tt_go is no checkpoint. */
+	rc = owner && g->max_children > 0 ? tti_checkpoint() : 0;
+	if (rc == 0 && (group_effective(g) & TTI_CANCELLED) != 0)
+		rc = TT_ECANCELED;
+	if (rc == 0)
+		rc = reserve_place(g, owner);
 	if (rc < 0)
-		return spawn_refused(g, t, owner && rc != TT_ECANCELED, rc);
+		return spawn_refused(g, t, owner, rc);
 	if (ret_task != NULL) {
 		t->has_handle = true;
 		tti_task_get(t);
@@ -431,6 +453,20 @@ static bool is_echo(int rc)
 	return rc == TT_ECANCELED;
 }
 
+/* What the body failed with, moved out of its task's record; nothing for an echo: of the
+ * cancel, or of the code that a drain gave it. */
+static void take_body_failure(struct tti_group *g, int rc, int code, struct tti_error *ret_body)
+{
+	struct tti_error *own = &g->scope.owner->err;
+
+	tti_error_init(ret_body);
+	if (rc >= 0 || is_echo(rc) || (rc == code && own->code != rc))
+		return;
+	tti_error_set_code(own, rc);
+	tti_error_blame(own, g->scope.owner);
+	tti_error_move(ret_body, own);
+}
+
 /* A child's failure goes first; what the body said besides becomes its sibling. */
 static int child_result(struct tti_group *g, int rc)
 {
@@ -438,12 +474,7 @@ static int child_result(struct tti_group *g, int rc)
 	struct tti_error body;
 	int code = g->err.code;
 
-	tti_error_init(&body);
-	if (rc < 0 && !is_echo(rc)) {
-		tti_error_set_code(own, rc);
-		tti_error_blame(own, g->scope.owner);
-		tti_error_move(&body, own);
-	}
+	take_body_failure(g, rc, code, &body);
 	tti_error_move(own, &g->err);
 	if (body.code != 0)
 		tti_error_add_sibling(own, &body);
@@ -465,24 +496,16 @@ static int own_result(struct tti_group *g, int rc)
 static int outside_result(struct tti_group *g, int rc)
 {
 	bool all_succeeded = g->n_failed == 0 && g->n_cancelled == 0;
-	int code = TT_ECANCELED;
+	int code = g->scope.cause == TTI_CAUSE_CANCELLER ? g->scope.code : TT_ECANCELED;
+	const char *text = tti_canceller_text(&g->scope);
+	struct tti_error body;
 
 	if (all_succeeded && !is_echo(rc))
 		return rc;
-	if (g->scope.cause == TTI_CAUSE_CANCELLER) {
-		const char *text = tti_canceller_text(&g->scope);
-
-		code = g->scope.code;
-		if (text[0] != '\0')
-			TT_IGNORE(tt_fail_(code, g->scope.site, "cancel", "%s", text));
-	}
-	if (rc < 0 && !is_echo(rc) && rc != code) {
-		struct tti_error body;
-
-		tti_error_init(&body);
-		tti_error_set_code(&g->scope.owner->err, rc);
-		tti_error_blame(&g->scope.owner->err, g->scope.owner);
-		tti_error_move(&body, &g->scope.owner->err);
+	take_body_failure(g, rc, code, &body);
+	if (text[0] != '\0')
+		TT_IGNORE(tt_fail_(code, g->scope.site, "cancel", "%s", text));
+	if (body.code != 0) {
 		tti_error_set_code(&g->scope.owner->err, code);
 		tti_error_add_sibling(&g->scope.owner->err, &body);
 	}

@@ -25,6 +25,7 @@ static const struct {
 	[TT_FAULT_CANCEL_RACE] = { "cancel race", 0, 2 },
 	[TT_FAULT_QUEUE_FULL] = { "queue full", 2, 5 },
 	[TT_FAULT_SPURIOUS_WAKE] = { "spurious wake", 2, 6 },
+	[TT_FAULT_SLEEP_RACE] = { "sleep race", 0, 2 },
 	[TT_FAULT_STARVATION] = { "starvation", 5, 9 },
 	[TT_FAULT_LATE_TIMER] = { "late timer", 2, 5 },
 	[TT_FAULT_CLOCK_JUMP] = { "clock jump", 6, 10 },

@@ -11,6 +11,8 @@
  *              or a task that polls by yielding would keep the others away for ever.
  * Replay       the recorded choices, then always the first.
  */
+#include <string.h>
+
 #include "base/panic.h"
 #include "sim/sim.h"
 
@@ -93,8 +95,10 @@ static bool is_even_choice(struct tti_sim_oracle *o, const char *what)
 {
 	if (o->strategy != TT_SIM_PCT)
 		return true;
-	/* Placement has no identities to rank. */
-	return what[0] == 'p' || tti_rng_below(&o->rng, PCT_EVEN_EVERY) == 0;
+	/* Other choices (a place, a ready arm) have no identities to rank. */
+	if (strcmp(what, "ready") != 0 && strcmp(what, "turn") != 0)
+		return true;
+	return tti_rng_below(&o->rng, PCT_EVEN_EVERY) == 0;
 }
 
 /* ---- choices ---- */

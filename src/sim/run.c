@@ -6,8 +6,8 @@
  * anything can run, time creeps; when nothing can, it jumps to the next timer or network
  * event; when there is none, the program is deadlocked.
  *
- * Sleep       A worker goes to sleep in a step of its own, by the protocol of the inbox
- *             (law 9), so that a message can arrive between its last look and its sleep.
+ * Sleep       A worker that found nothing more to do falls asleep in a step of its own, by
+ *             the protocol of the inbox (law 9): a message may arrive between the two.
  * Jobs        of the blocking pool start after a while and end after another, on this
  *             loop's own stack, where no worker is at home.
  * Failure     is reported with the live tasks and the line that repeats it, and aborts:
@@ -22,6 +22,7 @@
 
 #include "base/panic.h"
 #include "net/net.h"
+#include "net/signal_hub.h"
 #include "par/blocking.h"
 #include "sim/sim.h"
 #include "wait/wait.h"
@@ -322,19 +323,28 @@ static bool inbox_has_mail(const struct tti_worker *w)
 	return newest != NULL && newest != TTI_INBOX_ASLEEP;
 }
 
+/* It goes to sleep by what it last saw; mail that came since is the race of law 9. */
+static bool looks_away(struct tti_sim *sim, const struct tti_worker *w)
+{
+	return !inbox_has_mail(w) || tti_sim_fault(sim, TT_FAULT_SLEEP_RACE);
+}
+
 static void turn(struct tti_sim *sim, unsigned i)
 {
+	struct tti_sim_worker *me = &sim->per_worker[i];
 	struct tti_worker *w = sim->rt.workers[i];
 
 	sim->running = i;
 	tti_home_here = &w->home;
-	if (!sim->per_worker[i].asleep && !has_news(w) && !timer_is_due(sim, w) && !inbox_has_mail(w)) {
+	if (me->drowsy && !has_news(w) && !timer_is_due(sim, w) && looks_away(sim, w)) {
+		me->drowsy = false;
 		fall_asleep(sim, i);
 	} else {
 		wake_up(sim, i);
 		tti_sim_trace(sim, TTI_SIM_TURN, "", sim->steps, 0);
 		w->home.driver->ops->poll(w->home.driver, 0);
 		tti_worker_turn(w);
+		me->drowsy = !has_news(w);
 	}
 	tti_home_here = NULL;
 	sim->steps++;
@@ -544,6 +554,7 @@ static struct tti_sim *world_new(const tt_sim_options *options, const char *name
 	sim->workers = options->workers != 0 ? options->workers : (unsigned)env_number("TUTTI_SIM_WORKERS", 2);
 	TT_REQUIRE(sim->workers >= 1 && sim->workers <= WORKERS_MAX, "simulator: %u workers are not 1 to %u", sim->workers,
 	           WORKERS_MAX);
+	sim->mute = options->quiet && tti_env_var("TUTTI_SEED") == NULL;
 	sim->max_steps = options->max_steps != 0 ? options->max_steps : STEPS_MAX;
 	sim->start = sim->now = START;
 	sim->clock_skew = WALL_AT_START - START;
@@ -626,6 +637,7 @@ static void close_runtime(struct tti_sim *sim)
 	check_nothing_left(sim);
 	tti_home_here = &rt->workers[0]->home;
 	tti_net_shutdown(rt);
+	tti_signal_hub_stop(rt);
 	for (unsigned i = 0; i < sim->workers; i++) {
 		tti_home_here = &rt->workers[i]->home;
 		wake_up(sim, i);

@@ -213,6 +213,7 @@ struct tti_sim {
 	struct tti_sim_worker {
 		bool opened;
 		bool asleep;                 /* its inbox says so too */
+		bool drowsy;                 /* has nothing to do: its next step is to fall asleep */
 	} *per_worker;                       /* [workers] */
 	unsigned running;                    /* index of the worker whose turn it is */
 	unsigned starved;                    /* that worker has no turn ... */
@@ -230,6 +231,7 @@ struct tti_sim {
 	void (*strike)(struct tti_sim *sim, void *data);
 	void *strike_data;
 	unsigned urgent;                     /* this worker turns next, whatever the oracle says; + 1 */
+	bool mute;                           /* reports on stderr are dropped */
 	bool started;                        /* the task may be refused memory from here on */
 };
 

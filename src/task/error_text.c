@@ -143,14 +143,20 @@ static void put_causes(struct out *o, const struct tt_error_node *head)
 	}
 }
 
+static void put_sibling(struct out *o, const struct tt_error_node *s)
+{
+	put(o, "\n  also failed: ");
+	if (s->task_name != NULL)
+		put(o, "%s#%llu: ", s->task_name, (unsigned long long)s->task_id);
+	put(o, "%s%s%s (%s)", tt_strerror(s->code), s->text[0] != '\0' ? ": " : "", s->text, tt_error_name(s->code));
+}
+
+/* Siblings hang at the step that was outermost when their group ended. */
 static void put_siblings(struct out *o, const struct tt_error_node *head)
 {
-	for (const struct tt_error_node *s = head->sibling; s != NULL; s = s->sibling) {
-		put(o, "\n  also failed: ");
-		if (s->task_name != NULL)
-			put(o, "%s#%llu: ", s->task_name, (unsigned long long)s->task_id);
-		put_code(o, s->text, s->code);
-	}
+	for (const struct tt_error_node *n = head; n != NULL; n = n->cause)
+		for (const struct tt_error_node *s = n->sibling; s != NULL; s = s->sibling)
+			put_sibling(o, s);
 }
 
 static void put_chain(struct out *o, const struct tti_error *e)
@@ -210,14 +216,28 @@ static void put_json_node(struct out *o, const struct tt_error_node *n)
 	put(o, "}");
 }
 
-static void put_json_list(struct out *o, const char *key, const struct tt_error_node *n, bool causes)
+static void put_json_chain(struct out *o, const struct tt_error_node *head)
 {
-	put(o, ",\"%s\":[", key);
-	for (const struct tt_error_node *first = n; n != NULL; n = causes ? n->cause : n->sibling) {
-		if (n != first)
+	put(o, ",\"chain\":[");
+	for (const struct tt_error_node *n = head; n != NULL; n = n->cause) {
+		if (n != head)
 			put(o, ",");
 		put_json_node(o, n);
 	}
+	put(o, "]");
+}
+
+static void put_json_siblings(struct out *o, const struct tt_error_node *head)
+{
+	const char *between = "";
+
+	put(o, ",\"siblings\":[");
+	for (const struct tt_error_node *n = head; n != NULL; n = n->cause)
+		for (const struct tt_error_node *s = n->sibling; s != NULL; s = s->sibling) {
+			put(o, "%s", between);
+			between = ",";
+			put_json_node(o, s);
+		}
 	put(o, "]");
 }
 
@@ -230,8 +250,8 @@ int tt_error_json(const tt_error *e, char *ret_buf, size_t n)
 	put_json_string(&o, tt_error_name(own->code));
 	put(&o, ",\"text\":");
 	put_json_string(&o, tt_strerror(own->code));
-	put_json_list(&o, "chain", own->head, true);
-	put_json_list(&o, "siblings", own->head != NULL ? own->head->sibling : NULL, false);
+	put_json_chain(&o, own->head);
+	put_json_siblings(&o, own->head);
 	put(&o, ",\"dropped\":%u}", own->dropped);
 	return (int)o.len;
 }

@@ -43,6 +43,6 @@ struct tti_census {
 	uint64_t slices;                     /* run so far, over all workers */
 };
 /* Asks every worker. Parks the calling task. */
-int tti_census_take(struct tti_census *ret);
+void tti_census_take(struct tti_census *ret);
 
 #endif

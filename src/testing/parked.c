@@ -56,7 +56,18 @@ static void add(struct tti_census *to, const struct tti_census *c)
 	to->slices += c->slices;
 }
 
-int tti_census_take(struct tti_census *ret)
+/* One thread has all the workers. */
+static void take_simulated(const struct tti_runtime *rt, struct tti_census *sum)
+{
+	for (unsigned i = 0; i < rt->n_workers; i++) {
+		struct tti_census one;
+
+		fill(&one, rt->workers[i], tti_current());
+		add(sum, &one);
+	}
+}
+
+static void take_real(struct tti_census *ret)
 {
 	struct tti_worker *here = tti_worker_here();
 	struct tti_runtime *rt = here->rt;
@@ -84,7 +95,17 @@ int tti_census_take(struct tti_census *ret)
 			add(&sum, &forms[i].answer);
 	tti_env_real.free(forms);
 	*ret = sum;
-	return 0;
+}
+
+void tti_census_take(struct tti_census *ret)
+{
+	struct tti_census sum = { 0, 0, 0 };
+
+	if (tti_sim_here != NULL)
+		take_simulated(tti_worker_here()->rt, &sum);
+	else
+		take_real(&sum);
+	*ret = sum;
 }
 
 size_t tt_test_tasks_alive(void)
@@ -92,7 +113,7 @@ size_t tt_test_tasks_alive(void)
 	struct tti_census c;
 
 	TT_REQUIRE(tti_current() != NULL, "tt_test_tasks_alive: called outside a task");
-	TT_IGNORE(tti_census_take(&c));
+	tti_census_take(&c);
 	return c.alive;
 }
 
@@ -102,7 +123,7 @@ static int wait_real(void)
 	int rc;
 
 	for (;;) {
-		TT_IGNORE(tti_census_take(&now));
+		tti_census_take(&now);
 		/* Two slices are the caller's own: its wake from the census and from the sleep. */
 		if (now.busy == 0 && before.busy == 0 && now.slices - before.slices <= 2)
 			return 0;

@@ -36,8 +36,8 @@ static struct tti_runtime runtime;
 static struct tt_task *tasks[WORKERS];       /* the one each worker runs; NULL: none */
 static bool task_ready[WORKERS];             /* its worker only */
 
-/* Runs a fresh task; replaced by harnesses that spawn. */
-static void (*run_fresh_task)(struct tti_worker *w, struct tt_task *t);
+/* Runs a fresh task; set by harnesses that spawn. */
+static TT_UNUSED void (*run_fresh_task)(struct tti_worker *w, struct tt_task *t);
 
 static void *workers_alloc(size_t n)
 {

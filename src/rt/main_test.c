@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main_test.c - tt_main(): the exit status, the chain on stderr, environment variables,
+ * SIGTERM soft and hard. Each case is a process of its own, whose stderr is read. A plain
+ * program, since the kit has a main() of its own.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <tutti/tutti.h>
+
+static unsigned failures, checks;
+
+static void check(bool ok, const char *what, const char *seen)
+{
+	checks++;
+	if (ok)
+		return;
+	failures++;
+	fprintf(stderr, "main_test: not true: %s; stderr was:\n%s\n", what, seen);
+}
+
+/* ---- root tasks ---- */
+
+TT_TASK(returns, (int, rc))
+{
+	return rc;
+}
+
+TT_TASK(fails)
+{
+	return tt_wrap(tt_fail(-ECONNREFUSED, "connect to %s", "db"), "start");
+}
+
+TT_TASK(says_workers)
+{
+	return tt_worker_count();
+}
+
+/* Ends by itself once it is asked to stop, and says that it was. */
+TT_TASK(stops_softly)
+{
+	int rc;
+
+	raise(SIGTERM);
+	rc = TT_UNTIL_STOP(tt_sleep(TT_SEC(20)));
+	if (rc == TT_ESTOP && tt_stopping())
+		rc = tt_sleep(TT_MS(1)); /* everything else still works */
+	return rc == 0 ? 17 : 1;
+}
+
+/* Does not listen; the hard cancel ends it. */
+TT_TASK(stops_hard)
+{
+	int rc;
+
+	raise(SIGINT);
+	rc = tt_sleep(TT_SEC(20));
+	return rc == TT_ECANCELED ? 18 : 1;
+}
+
+/* Does not even listen to that: the second signal does what signals do. */
+TT_TASK(stops_never)
+{
+	raise(SIGTERM);
+	for (int i = 0; i < 200; i++)
+		TT_IGNORE(TT_SHIELDED(TT_NEVER, tt_sleep(TT_MS(5))));
+	return 1;
+}
+
+TT_TASK(signals_twice)
+{
+	raise(SIGTERM);
+	TT_IGNORE(tt_sleep(TT_MS(20)));
+	raise(SIGTERM);
+	TT_IGNORE(tt_sleep(TT_SEC(20)));
+	return 1;
+}
+
+/* ---- running one ---- */
+
+struct outcome {
+	int status;
+	char text[4096]; /* stderr */
+};
+
+typedef int program(void);
+
+static void run(program *p, const char *variable, const char *value, struct outcome *ret)
+{
+	size_t len = 0;
+	ssize_t n;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe(fds) != 0 || (pid = fork()) < 0)
+		abort();
+	if (pid == 0) {
+		dup2(fds[1], STDERR_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		unsetenv("TUTTI_STOP_BOUND");
+		if (variable != NULL)
+			setenv(variable, value, 1);
+		alarm(30);
+		_exit(p());
+	}
+	close(fds[1]);
+	while (len < sizeof(ret->text) - 1 && (n = read(fds[0], ret->text + len, sizeof(ret->text) - 1 - len)) > 0)
+		len += (size_t)n;
+	ret->text[len] = '\0';
+	close(fds[0]);
+	waitpid(pid, &ret->status, 0);
+}
+
+static bool exited_with(const struct outcome *o, int code)
+{
+	return WIFEXITED(o->status) && WEXITSTATUS(o->status) == code;
+}
+
+static int p_zero(void) { return tt_main(returns, 0); }
+static int p_seven(void) { return tt_main(returns, 7); }
+static int p_large(void) { return tt_main(returns, 0x1ff); }
+static int p_fails(void) { return tt_main(fails); }
+static int p_bare_code(void) { return tt_main(returns, -EPIPE); }
+static int p_workers(void) { return tt_main(says_workers); }
+static int p_three_workers(void)
+{
+	tt_main_options o = { .workers = 3 };
+
+	return tt_main_with(&o, says_workers);
+}
+static int p_soft(void) { return tt_main(stops_softly); }
+static int p_hard(void)
+{
+	tt_main_options o = { .stop_bound = TT_MS(20) };
+
+	return tt_main_with(&o, stops_hard);
+}
+static int p_hard_by_environment(void) { return tt_main(stops_hard); }
+static int p_never(void)
+{
+	tt_main_options o = { .stop_bound = TT_STOP_AT_ONCE };
+
+	return tt_main_with(&o, stops_never);
+}
+static int p_twice(void) { return tt_main(signals_twice); }
+static int p_twice_in_a_row(void) { return tt_main(returns, 3) == 3 && tt_main(returns, 4) == 4 ? 5 : 1; }
+
+/* ---- claims ---- */
+
+static void exit_status(void)
+{
+	struct outcome o;
+
+	run(p_zero, NULL, NULL, &o);
+	check(exited_with(&o, 0), "0 is exit status 0", o.text);
+	run(p_seven, NULL, NULL, &o);
+	check(exited_with(&o, 7), "7 is exit status 7", o.text);
+	run(p_large, NULL, NULL, &o);
+	check(exited_with(&o, 0xff), "the status is rc & 0xff", o.text);
+	run(p_fails, NULL, NULL, &o);
+	check(exited_with(&o, 1), "a failure is exit status 1", o.text);
+	check(strstr(o.text, "error: start: Connection refused (ECONNREFUSED)\n  in fails, ") != NULL,
+	      "its chain is on stderr", o.text);
+	run(p_bare_code, NULL, NULL, &o);
+	check(exited_with(&o, 1) && strstr(o.text, "Broken pipe (EPIPE)") != NULL, "a code without a chain too", o.text);
+	run(p_twice_in_a_row, NULL, NULL, &o);
+	check(exited_with(&o, 5), "a process may run one runtime after the other", o.text);
+}
+
+static void environment(void)
+{
+	struct outcome o;
+
+	run(p_workers, "TUTTI_WORKERS", "2", &o);
+	check(exited_with(&o, 2), "TUTTI_WORKERS is obeyed", o.text);
+	run(p_three_workers, "TUTTI_WORKERS", "2", &o);
+	check(exited_with(&o, 3), "an option that is set wins over it", o.text);
+	run(p_workers, "TUTTI_WORKERS", "two", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_WORKERS: \"two\" is not a number") != NULL,
+	      "nonsense is refused, by name", o.text);
+	run(p_zero, "TUTTI_IO", "kqueue", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_IO: \"kqueue\" is none of auto, epoll, uring") != NULL,
+	      "so is an unknown driver", o.text);
+	run(p_zero, "TUTTI_IO", "epoll", &o);
+	check(exited_with(&o, 0), "epoll is a driver", o.text);
+	run(p_zero, "TUTTI_STACK", "256K", &o);
+	check(exited_with(&o, 0), "TUTTI_STACK takes K", o.text);
+	run(p_zero, "TUTTI_STACK", "64G", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_STACK: \"64G\" is not a size") != NULL, "and no nonsense", o.text);
+}
+
+static void stopping(void)
+{
+	struct outcome o;
+
+	run(p_soft, NULL, NULL, &o);
+	check(exited_with(&o, 17), "SIGTERM is seen only where it is asked for", o.text);
+	run(p_hard, NULL, NULL, &o);
+	check(exited_with(&o, 18), "after the bound everything is cancelled", o.text);
+	run(p_hard_by_environment, "TUTTI_STOP_BOUND", "10", &o);
+	check(exited_with(&o, 18), "TUTTI_STOP_BOUND is that bound, in milliseconds", o.text);
+	run(p_hard_by_environment, "TUTTI_STOP_BOUND", "0", &o);
+	check(exited_with(&o, 18), "0: at once", o.text);
+	run(p_never, NULL, NULL, &o);
+	check(exited_with(&o, 1), "a shielded task ends in its own time", o.text);
+	run(p_twice, NULL, NULL, &o);
+	check(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGTERM, "a second signal takes its default action", o.text);
+}
+
+int main(void)
+{
+	exit_status();
+	environment();
+	stopping();
+	printf("main_test: %u checks, %u failed\n", checks, failures);
+	return failures > 0;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error_test.c - chains: what starts one, what extends it, what explains nothing; how it
+ * reads as text and as JSON; that the code survives when the text does not.
+ */
+#include "task/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+#include "task/task.h"
+
+#define APP_EVALIDATION (-20001)
+#define APP_EQUOTA (-20002)
+
+TT_ERROR_CODES(app, { APP_EVALIDATION, "Validation failed" }, { APP_EQUOTA, "Quota, \"used\" up" });
+
+static int connect_fails(void)
+{
+	return tt_fail(-ECONNREFUSED, "connect to %s", "orders.internal:5432");
+}
+
+static int load(int id)
+{
+	return tt_wrap(connect_fails(), "load profile %d", id);
+}
+
+static void text_of(int rc, char *buf, size_t n)
+{
+	tt_error e;
+
+	tt_error_take(&e, rc);
+	tt_error_text(&e, buf, n);
+	tt_error_fini(&e);
+}
+
+/* The outermost context comes first, the failure itself last, with its place and task. */
+TT_TEST(error, chain_reads_from_the_outside_in)
+{
+	char text[1024];
+	static const char first[] = "load profile 42: Connection refused (ECONNREFUSED)\n  in connect_fails, ";
+
+	text_of(load(42), text, sizeof(text));
+	EXPECT_TRUE(strncmp(text, first, sizeof(first) - 1) == 0);
+	EXPECT_TRUE(strstr(text, "error_test.c:") != NULL);
+	EXPECT_TRUE(strstr(text, ": connect to orders.internal:5432\n  task ") != NULL);
+}
+
+/* tt_wrap extends only the chain that explains its code; a swallowed error needs no clearing. */
+TT_TEST(error, a_swallowed_error_does_not_leak_into_the_next)
+{
+	const tt_error_node *n;
+	tt_error e;
+
+	TT_IGNORE(connect_fails());
+	tt_error_take(&e, tt_wrap(-EIO, "read index"));
+	n = tt_error_first(&e);
+	REQUIRE_TRUE(n != NULL);
+	EXPECT_STR_EQ(tt_error_message(n), "read index");
+	EXPECT_CODE(tt_error_code(n), -EIO);
+	EXPECT_TRUE(tt_error_cause(n) == NULL);
+	tt_error_fini(&e);
+}
+
+/* Success passes through tt_wrap, untouched and unformatted. */
+TT_TEST(error, wrap_passes_success_through)
+{
+	EXPECT_EQ(tt_wrap(7, "never"), 7);
+	EXPECT_EQ(tt_wrap(0, "never"), 0);
+}
+
+/* tt_fail takes negative codes only: a positive errno value is a mistake that is told. */
+TT_TEST(error, fail_refuses_a_positive_code)
+{
+	EXPECT_ABORTS(TT_IGNORE(tt_fail(EIO, "oops")), "is not negative");
+}
+
+/* A kept chain is attached again later, with its code. */
+TT_TEST(error, take_and_attach_keep_the_chain)
+{
+	char text[512];
+	tt_error e;
+
+	tt_error_take(&e, connect_fails());
+	TT_IGNORE(tt_fail(-EIO, "something else meanwhile"));
+	EXPECT_CODE(tt_error_attach(&e), -ECONNREFUSED);
+	text_of(-ECONNREFUSED, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "connect to orders.internal:5432") != NULL);
+}
+
+static TT_TASK(orders, (int, id))
+{
+	TT_TRY(tt_sleep(TT_MS(1)));
+	return tt_wrap(connect_fails(), "orders of %d", id);
+}
+
+static TT_TASK(user, (int, id))
+{
+	(void)id;
+	TT_IGNORE(tt_sleep(TT_SEC(5)));
+	return tt_fail(APP_EVALIDATION, "name is empty");
+}
+
+static int load_profile(int id)
+{
+	int rc;
+
+	TT_GROUP(g);
+	tt_go(&g, user, id);
+	tt_go(&g, orders, id);
+	rc = tt_group_end(&g, 0);
+	return tt_wrap(rc, "load profile %d", id);
+}
+
+/* The chain crosses the task and the group; a failure in cleanup is its sibling. */
+TT_TEST(error, chain_crosses_tasks_with_siblings)
+{
+	const tt_error_node *first, *sibling;
+	char text[2048];
+	tt_error e;
+
+	tt_error_take(&e, load_profile(42));
+	tt_error_text(&e, text, sizeof(text));
+	tt_test_note("%s", text);
+	first = tt_error_first(&e);
+	REQUIRE_TRUE(first != NULL);
+	EXPECT_STR_EQ(tt_error_message(first), "load profile 42");
+	REQUIRE_TRUE(tt_error_cause(first) != NULL);
+	EXPECT_STR_EQ(tt_error_message(tt_error_cause(first)), "orders of 42");
+	EXPECT_TRUE(strstr(text, "\n  task orders#") != NULL);
+	EXPECT_TRUE(strstr(text, ", spawned at ") != NULL);
+	EXPECT_TRUE(strstr(text, "\n  also failed: user#") != NULL);
+	EXPECT_TRUE(strstr(text, "name is empty: Validation failed (APP_EVALIDATION)") != NULL ||
+	            strstr(text, "Validation failed (APP_EVALIDATION)") != NULL);
+	for (sibling = NULL; first != NULL && sibling == NULL; first = tt_error_cause(first))
+		sibling = tt_error_sibling(first);
+	REQUIRE_TRUE(sibling != NULL);
+	EXPECT_CODE(tt_error_code(sibling), APP_EVALIDATION);
+	tt_error_fini(&e);
+}
+
+/* JSON is well formed, whatever quotes and control bytes the texts hold. */
+TT_TEST(error, json_escapes_what_it_must)
+{
+	char text[2048];
+	tt_error e;
+
+	tt_error_take(&e, tt_fail(APP_EQUOTA, "path \"C:\\x\"\n%c", 1));
+	EXPECT_GT(tt_error_json(&e, text, sizeof(text)), 0);
+	EXPECT_TRUE(strstr(text, "\"name\":\"APP_EQUOTA\",\"text\":\"Quota, \\\"used\\\" up\"") != NULL);
+	EXPECT_TRUE(strstr(text, "\"message\":\"path \\\"C:\\\\x\\\"\\u000a\\u0001\"") != NULL);
+	tt_error_fini(&e);
+}
+
+/* Like snprintf: the whole length comes back, and nothing is written past the buffer. */
+TT_TEST(error, text_is_cut_to_the_buffer)
+{
+	char all[1024], some[16];
+	tt_error e;
+	int len;
+
+	memset(some, '#', sizeof(some));
+	tt_error_take(&e, load(7));
+	len = tt_error_text(&e, all, sizeof(all));
+	EXPECT_EQ(len, (int)strlen(all));
+	EXPECT_EQ(tt_error_text(&e, some, 8), len);
+	EXPECT_EQ(strlen(some), 7);
+	EXPECT_EQ(some[8], '#');
+	tt_error_fini(&e);
+}
+
+/* A failure of a hundred steps: the reserve runs out, the code and the first text stay, and
+ * the rest is counted. */
+TT_TEST(error, an_empty_reserve_costs_text_never_the_code)
+{
+	const size_t reserve = tti_home_here->free_nodes.len;
+	char text[16384];
+	tt_error e;
+	int rc = connect_fails();
+
+	for (size_t i = 0; i < reserve + 10; i++)
+		rc = tt_wrap(rc, "step %zu", i);
+	EXPECT_CODE(rc, -ECONNREFUSED);
+	EXPECT_EQ(tti_home_here->free_nodes.len, 0);
+	tt_error_take(&e, rc);
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "Connection refused (ECONNREFUSED)") != NULL);
+	EXPECT_TRUE(strstr(text, "(10 more without room for their text)") != NULL);
+	tt_error_fini(&e);
+	EXPECT_EQ(tti_home_here->free_nodes.len, reserve);
+}
+
+/* Names: the system's, the library's, the application's, and of no known code. */
+TT_TEST_PLAIN(error, every_code_has_a_name)
+{
+	EXPECT_STR_EQ(tt_error_name(-EPIPE), "EPIPE");
+	EXPECT_STR_EQ(tt_error_name(TT_ETORN), "TT_ETORN");
+	EXPECT_STR_EQ(tt_error_name(APP_EVALIDATION), "APP_EVALIDATION");
+	EXPECT_STR_EQ(tt_strerror(APP_EVALIDATION), "Validation failed");
+	EXPECT_STR_EQ(tt_error_name(-4095), "?");
+}
+
+/* Two applications in one program may not share a code. */
+TT_TEST_PLAIN(error, overlapping_domains_abort)
+{
+	static const struct tt_error_code_ codes[] = { { APP_EQUOTA, "mine too" } };
+	static const char *const names[] = { "OTHER_EQUOTA" };
+	static const struct tt_error_domain_ other = { "other", codes, names, 1 };
+
+	EXPECT_ABORTS(tt_error_register_(&other), "is taken by APP_EQUOTA");
+}
+
+TT_TEST_MAIN()
