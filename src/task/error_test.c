@@ -133,8 +133,7 @@ TT_TEST(error, chain_crosses_tasks_with_siblings)
 	EXPECT_TRUE(strstr(text, "\n  task orders#") != NULL);
 	EXPECT_TRUE(strstr(text, ", spawned at ") != NULL);
 	EXPECT_TRUE(strstr(text, "\n  also failed: user#") != NULL);
-	EXPECT_TRUE(strstr(text, "name is empty: Validation failed (APP_EVALIDATION)") != NULL ||
-	            strstr(text, "Validation failed (APP_EVALIDATION)") != NULL);
+	EXPECT_TRUE(strstr(text, "Validation failed: name is empty (APP_EVALIDATION)") != NULL);
 	for (sibling = NULL; first != NULL && sibling == NULL; first = tt_error_cause(first))
 		sibling = tt_error_sibling(first);
 	REQUIRE_TRUE(sibling != NULL);
