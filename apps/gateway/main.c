@@ -162,5 +162,7 @@ int main(int argc, char **argv)
 		rc = arm_crash_hook();
 	if (rc != 0)
 		return rc == 1 ? 0 : rc;
+	/* A file size limit is an error of the store (503), not the end of the process. */
+	signal(SIGXFSZ, SIG_IGN);
 	return tt_main_with(&c.main, gateway, &c);
 }

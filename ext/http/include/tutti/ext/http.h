@@ -111,7 +111,9 @@ TT_API TT_MUST_USE int tt_http_serve(tt_fd *conn, const tt_http_options *o,
 /*
  * tt_http_header - the value of the first field of that name, compared without case.
  *
+ * Blocks     no
  * Returns    NULL when there is none; else valid as long as the request
+ * Threads    any
  */
 TT_API const tt_http_text *tt_http_header(const tt_http_request *req, const char *name);
 
@@ -119,9 +121,11 @@ TT_API const tt_http_text *tt_http_header(const tt_http_request *req, const char
  * tt_http_add_header - add a field line to an answer. Content-Length, Connection, Date and
  * Content-Type are the server's.
  *
+ * Blocks     no
  * Returns    0
  * Errors     -EINVAL: name is no token, or value holds a control byte (CR and LF included);
  *            -EMSGSIZE: more than TT_HTTP_EXTRA_MAX bytes in all. Nothing was added then
+ * Threads    any, one at a time
  */
 TT_API TT_MUST_USE int tt_http_add_header(tt_http_response *res, const char *name,
 					  const char *value);
@@ -129,7 +133,9 @@ TT_API TT_MUST_USE int tt_http_add_header(tt_http_response *res, const char *nam
 /*
  * tt_http_set_body - give an answer its body; one set before is released.
  *
- * Ownership  body must live until release(body) is called
+ * Blocks     no
+ * Ownership  body must live until release(body) is called; content_type is not copied
+ * Threads    any, one at a time
  */
 TT_API void tt_http_set_body(tt_http_response *res, const char *content_type, const char *body,
 			     size_t len, void (*release)(void *body));
@@ -137,15 +143,29 @@ TT_API void tt_http_set_body(tt_http_response *res, const char *content_type, co
 /*
  * tt_http_decode - percent-decode a piece of a path.
  *
+ * Blocks     no
  * Returns    the number of bytes written to buf; no NUL is added
- * Errors     -EINVAL: a broken escape or %00; -EMSGSIZE: longer than n
+ * Errors     -EINVAL: a broken escape or %00; -EMSGSIZE: longer than n. buf may be changed
+ * Threads    any
  */
 TT_API TT_MUST_USE int tt_http_decode(tt_http_text text, char *buf, size_t n);
 
-/* True if the text is this word, compared without ASCII case. */
+/*
+ * tt_http_text_is - whether a text is this word, compared without ASCII case.
+ *
+ * Blocks     no
+ * Returns    true if it is, to its whole length
+ * Threads    any
+ */
 TT_API bool tt_http_text_is(tt_http_text text, const char *word);
 
-/* "Not Found" for 404; "Unknown" for a number without a name. */
+/*
+ * tt_http_reason - the words of a status.
+ *
+ * Blocks     no
+ * Returns    "Not Found" for 404; "Unknown" for a number without a name
+ * Threads    any
+ */
 TT_API const char *tt_http_reason(int status);
 
 TT_END_DECLS
