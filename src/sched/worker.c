@@ -384,7 +384,6 @@ void tti_worker_nudge(struct tti_worker *w)
 static void queue_fresh(struct tti_worker *w, struct tt_task *t)
 {
 	own_count_add(&w->load, 1);
-	t->home = &w->home;
 	tti_list_push_back(&w->home.tasks, &t->all_link);
 	tti_list_push_front(&w->fresh, &t->fresh_link);
 	w->fresh_len++;
@@ -401,13 +400,14 @@ static void handle_start(struct tti_msg *m)
 
 void tti_worker_submit(struct tti_worker *to, struct tt_task *t)
 {
+	/* Written here and never again: the group's owner reads it to post a cancel. */
+	t->home = &to->home;
 	if (to == tti_worker_here()) {
 		queue_fresh(to, t);
 		return;
 	}
 	/* relaxed: a hint for placement. */
 	tti_fetch_add_relaxed(&to->incoming, 1);
-	t->home = &to->home;
 	t->life_msg.handle = handle_start;
 	tti_worker_post(to, &t->life_msg);
 }
