@@ -414,7 +414,13 @@ void tti_model_relax(void)
 	struct model_actor *a = &model.actors[model.current];
 	bool newer = false;
 
-	if (model.alone || a->reads_n == 0 || a->reads_overflow)
+	if (a->reads_overflow) {
+		/* What was read on the way to the loop: its own round is known from here on. */
+		a->reads_n = 0;
+		a->reads_overflow = false;
+		return;
+	}
+	if (model.alone || a->reads_n == 0)
 		return;
 	if (same_round(a))
 		model_end(VERDICT_REDUNDANT);
