@@ -182,24 +182,24 @@ TT_API bool tt_abort_wait_(bool require, const char *expr, const char *text, con
 TT_END_DECLS
 
 /* Integers and pointers; both are evaluated once and printed. */
-#define TT_COMPARE_(require, op, a, b) \
-	TT_COMPARE_2_(require, op, a, b, TT_CAT(tt_a_, __COUNTER__))
-#define TT_COMPARE_2_(require, op, a, b, tt_v) \
+#define TT_COMPARE_(require, op, a, b, a_text, b_text) \
+	TT_COMPARE_2_(require, op, a, b, a_text, b_text, TT_CAT(tt_a_, __COUNTER__))
+#define TT_COMPARE_2_(require, op, a, b, a_text, b_text, tt_v) \
 	__extension__({ \
 		const __typeof__((void)0, (a)) tt_v = (a); \
 		const __typeof__((void)0, (b)) TT_CAT(tt_v, b_) = (b); \
-		tt_expect_compare_(require, tt_v op TT_CAT(tt_v, b_), #op, #a, #b, (long long)(tt_v), \
-		                   (long long)(TT_CAT(tt_v, b_)), TT_SITE); \
+		tt_expect_compare_(require, tt_v op TT_CAT(tt_v, b_), #op, a_text, b_text, \
+		                   (long long)(tt_v), (long long)(TT_CAT(tt_v, b_)), TT_SITE); \
 	})
 
 #define EXPECT_TRUE(expr) tt_expect_true_(false, !!(expr), #expr, TT_SITE)
 #define EXPECT_FALSE(expr) tt_expect_true_(false, !(expr), "!(" #expr ")", TT_SITE)
-#define EXPECT_EQ(a, b) TT_COMPARE_(false, ==, a, b)
-#define EXPECT_NE(a, b) TT_COMPARE_(false, !=, a, b)
-#define EXPECT_LT(a, b) TT_COMPARE_(false, <, a, b)
-#define EXPECT_LE(a, b) TT_COMPARE_(false, <=, a, b)
-#define EXPECT_GT(a, b) TT_COMPARE_(false, >, a, b)
-#define EXPECT_GE(a, b) TT_COMPARE_(false, >=, a, b)
+#define EXPECT_EQ(a, b) TT_COMPARE_(false, ==, a, b, #a, #b)
+#define EXPECT_NE(a, b) TT_COMPARE_(false, !=, a, b, #a, #b)
+#define EXPECT_LT(a, b) TT_COMPARE_(false, <, a, b, #a, #b)
+#define EXPECT_LE(a, b) TT_COMPARE_(false, <=, a, b, #a, #b)
+#define EXPECT_GT(a, b) TT_COMPARE_(false, >, a, b, #a, #b)
+#define EXPECT_GE(a, b) TT_COMPARE_(false, >=, a, b, #a, #b)
 /* A result that is not a code; a code is printed with its chain. */
 #define EXPECT_OK(expr) tt_expect_ok_(false, #expr, (expr), TT_SITE)
 /* Exactly this code, printed by name. */
@@ -216,9 +216,9 @@ TT_END_DECLS
 
 #define REQUIRE_TRUE(expr) tt_expect_true_(true, !!(expr), #expr, TT_SITE)
 #define REQUIRE_FALSE(expr) tt_expect_true_(true, !(expr), "!(" #expr ")", TT_SITE)
-#define REQUIRE_EQ(a, b) TT_COMPARE_(true, ==, a, b)
-#define REQUIRE_NE(a, b) TT_COMPARE_(true, !=, a, b)
-#define REQUIRE_LT(a, b) TT_COMPARE_(true, <, a, b)
+#define REQUIRE_EQ(a, b) TT_COMPARE_(true, ==, a, b, #a, #b)
+#define REQUIRE_NE(a, b) TT_COMPARE_(true, !=, a, b, #a, #b)
+#define REQUIRE_LT(a, b) TT_COMPARE_(true, <, a, b, #a, #b)
 #define REQUIRE_OK(expr) tt_expect_ok_(true, #expr, (expr), TT_SITE)
 #define REQUIRE_CODE(expr, code) tt_expect_code_(true, #expr, (expr), (code), TT_SITE)
 #define REQUIRE_STR_EQ(a, b) tt_expect_str_(true, #a, #b, (a), (b), TT_SITE)

@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -190,13 +189,39 @@ static void put_row(struct out *o, const struct row *r, unsigned depth, int64_t 
 		put_frame(o, depth, i, r->frames[i]);
 }
 
-static int by_parent(const void *a, const void *b)
+static bool comes_before(const struct row *x, const struct row *y)
 {
-	const struct row *x = a, *y = b;
+	return x->parent_id != y->parent_id ? x->parent_id < y->parent_id : x->id < y->id;
+}
 
-	if (x->parent_id != y->parent_id)
-		return x->parent_id < y->parent_id ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
+static void sift_down(struct row *row, size_t at, size_t n)
+{
+	struct row moved = row[at];
+	size_t child;
+
+	while ((child = 2 * at + 1) < n) {
+		if (child + 1 < n && comes_before(&row[child], &row[child + 1]))
+			child++;
+		if (!comes_before(&moved, &row[child]))
+			break;
+		row[at] = row[child];
+		at = child;
+	}
+	row[at] = moved;
+}
+
+/* By parent, then age. A heap sort: libc's may ask for memory behind the environment's back. */
+static void sort_rows(struct rows *rows)
+{
+	for (size_t i = rows->n / 2; i-- > 0;)
+		sift_down(rows->row, i, rows->n);
+	for (size_t n = rows->n; n > 1;) {
+		struct row last = rows->row[--n];
+
+		rows->row[n] = rows->row[0];
+		rows->row[0] = last;
+		sift_down(rows->row, 0, n);
+	}
 }
 
 /* The first of parent's children among rows sorted by parent. */
@@ -279,7 +304,7 @@ int tt_dump_tasks(int fd)
 		tti_env_free(rows.row);
 		return TT_ENOMEM;
 	}
-	qsort(rows.row, rows.n, sizeof(*rows.row), by_parent);
+	sort_rows(&rows);
 	put(&o, "tutti: %zu tasks on %u workers\n", rows.n, here->rt->n_workers);
 	put_all(&o, &rows, stack, here->home.now);
 	flush(&o);

@@ -28,22 +28,27 @@
 
 #define ALIVE_PATIENCE TT_SEC(2)
 #define ABORT_PATIENCE_S 20
+#define FAILURES_SHOWN 20
 
 static __thread int abort_pipe = -1;
 static __thread pid_t abort_pid;
 
-static bool count_failure(void)
+/* How many there were before. */
+static uint32_t count_failure(void)
 {
 	/* relaxed: a count that the process reads when this one has ended. */
-	return tti_fetch_add_relaxed(&tti_test_shared->failures, 1) == 0;
+	return tti_fetch_add_relaxed(&tti_test_shared->failures, 1);
 }
 
 void tti_test_failed(bool require, const char *site, const char *fmt, ...)
 {
+	uint32_t before = count_failure();
 	char line[1600];
 	va_list ap;
 	int n, m;
 
+	if (before >= FAILURES_SHOWN && !require)
+		return;
 	n = snprintf(line, sizeof(line), "%s: ", site);
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
@@ -51,7 +56,7 @@ void tti_test_failed(bool require, const char *site, const char *fmt, ...)
 	n += m < (int)sizeof(line) - n - 1 ? m : (int)sizeof(line) - n - 2;
 	line[n++] = '\n';
 	TT_IGNORE(write(STDERR_FILENO, line, (size_t)n));
-	if (count_failure() || require)
+	if (before == 0 || require)
 		tti_sim_say_repeat();
 	if (require)
 		_exit(1);
@@ -180,13 +185,16 @@ void tt_abort_child_(void)
 /* Everything the child says, cut to fit. */
 static void read_all(int fd, char *buf, size_t n)
 {
-	char rest[256];
+	char piece[256];
 	size_t len = 0;
 	ssize_t got;
 
-	while ((got = read(fd, len < n - 1 ? buf + len : rest, len < n - 1 ? n - 1 - len : sizeof(rest))) > 0)
-		if (len < n - 1)
-			len += (size_t)got;
+	while ((got = read(fd, piece, sizeof(piece))) > 0) {
+		size_t keep = (size_t)got < n - 1 - len ? (size_t)got : n - 1 - len;
+
+		memcpy(buf + len, piece, keep);
+		len += keep;
+	}
 	buf[len] = '\0';
 }
 

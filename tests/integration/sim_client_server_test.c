@@ -343,6 +343,41 @@ TT_TEST_PLAIN(sim_client_server, nothing_is_lost_or_done_twice)
 	EXPECT_GT(total.requests, 0);
 }
 
+static void check_booked_once(void *context, int rc)
+{
+	const struct world *w = context;
+
+	(void)rc;
+	for (unsigned id = 0; id < IDS; id++)
+		EXPECT_LE(w->booked[id], 1);
+}
+
+static TT_TASK(small_world, (struct world *, w))
+{
+	memset(w, 0, sizeof(*w));
+	w->clients = 2;
+	return scenario(w);
+}
+
+/* The whole of it, cancelled at each of its places: no task, descriptor or permit is left,
+ * nothing hangs, nothing is booked twice. */
+TT_TEST_PLAIN(sim_client_server, cancelled_at_every_place)
+{
+	struct world w;
+	tt_torture_options o = { .seed = tt_test_seed(), .check = check_booked_once, .context = &w };
+	tt_torture_result r;
+
+	TT_LAW(1);
+	TT_LAW(2);
+	TT_LAW(4);
+	TT_LAW(5);
+	TT_CANCEL_TORTURE(&o, &r, small_world, &w);
+	tt_test_note("cancel: k = %llu, %llu runs", (unsigned long long)r.checkpoints, (unsigned long long)r.runs);
+	TT_DEADLINE_TORTURE(&o, &r, small_world, &w);
+	tt_test_note("deadline: k = %llu, %llu runs", (unsigned long long)r.checkpoints, (unsigned long long)r.runs);
+	EXPECT_GT(r.checkpoints, 100);
+}
+
 /* The hashes of some seeds, for comparison with another process or another compiler's
  * build: TUTTI_SIM_HASHES names the file. */
 TT_TEST_PLAIN(sim_client_server, hashes)

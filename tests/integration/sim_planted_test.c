@@ -320,7 +320,7 @@ static int64_t first_failure(uint64_t first, unsigned n)
 }
 
 /* A planted bug (plant 1 so far) shows within a thousand seeds, and nothing shows where there
- * is none. */
+ * is none; and broken laws 1, 2, 4, 5, 8 and 9 show as well. */
 TT_TEST_PLAIN(sim_planted, a_planted_bug_is_found_within_1000_seeds)
 {
 	int64_t seed = first_failure(tt_test_seed(), SEEDS);

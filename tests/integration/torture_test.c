@@ -46,6 +46,30 @@ static void check_ledger(void *context, int rc)
 	*l = (struct ledger){ 0 }; /* for the next run */
 }
 
+typedef int scenario_fn(struct ledger *l);
+
+static TT_TASK(out_of_time, (scenario_fn *, fn), (struct ledger *, l), (int64_t, timeout))
+{
+	return TT_WITHIN(TT_SEC(1000), TT_WITHIN(timeout, fn(l)));
+}
+
+/* Deadlines that passed before the call, and one that passes at once inside another. */
+static void run_late(scenario_fn *fn, const char *name)
+{
+	static const int64_t timeouts[] = { 0, -1, INT64_MIN, 1 };
+	tt_sim_options o = { .seed = tt_test_seed(), .faults = TT_FAULTS_NONE };
+	struct ledger l = { 0 };
+
+	for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+		int rc = tt_sim_run_with(&o, out_of_time, fn, &l, timeouts[i]);
+
+		if (rc < 0 && rc != TT_ETIMEDOUT)
+			tt_test_note("%s within %lld ns", name, (long long)timeouts[i]);
+		EXPECT_TRUE(rc >= 0 || rc == TT_ETIMEDOUT);
+		check_ledger(&l, rc);
+	}
+}
+
 /* The same scenario under cancels and under deadlines, with several seeds. */
 #define TORTURE(function, scenario) \
 	TT_TEST_PLAIN(torture, function) \
@@ -68,6 +92,7 @@ static void check_ledger(void *context, int rc)
 			cut += r.cut; \
 		} \
 		EXPECT_GT(cut, 0); \
+		run_late(scenario, #function); \
 		tt_test_note("%-24s k = %3llu, %3llu outcomes, %3llu effects; %5llu runs, %5llu cut short", #function, k, wakes, \
 		             effects, runs, cut); \
 	}

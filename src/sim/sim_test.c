@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_test.c - the simulator itself: one seed is one run, seeds differ, choices can be
+ * replayed, time is free, and what must not happen inside is reported.
+ *
+ * test-on: sim2
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+#include "sim/sim.h"
+
+static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
+
+/* ---- scenarios ---- */
+
+static TT_TASK(racer, (char *, order), (unsigned *, n), (char, name))
+{
+	for (int i = 0; i < 3; i++) {
+		order[(*n)++] = name;
+		TT_TRY(tt_yield());
+	}
+	return 0;
+}
+
+/* Writes down in which order three tasks ran. */
+static TT_TASK(race, (char *, ret_order))
+{
+	unsigned n = 0;
+
+	TT_GROUP(g);
+	for (int i = 0; i < 3; i++)
+		tt_go_with(&g, &anywhere, racer, ret_order, &n, (char)('a' + i));
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(long_sleep, (int64_t *, ret_slept))
+{
+	int64_t before = tt_now(), wall = tt_wall();
+	int rc = tt_sleep(TT_HOUR(24));
+
+	*ret_slept = tt_now() - before;
+	EXPECT_GE(tt_wall() - wall, TT_HOUR(24));
+	return rc;
+}
+
+static TT_TASK(for_ever)
+{
+	for (;;)
+		TT_TRY(tt_yield());
+}
+
+static TT_TASK(nothing)
+{
+	return 7;
+}
+
+static uint64_t hash_of(uint64_t seed)
+{
+	char order[16] = "";
+	tt_sim_report r;
+
+	EXPECT_OK(tt_sim_run(seed, race, order));
+	tt_sim_report_last(&r);
+	EXPECT_EQ(r.seed, seed);
+	return r.trace_hash;
+}
+
+/* ---- one seed is one run ---- */
+
+TT_TEST_PLAIN(sim, the_code_of_the_task_is_the_code_of_the_run)
+{
+	EXPECT_EQ(tt_sim_run(1, nothing), 7);
+}
+
+TT_TEST_PLAIN(sim, equal_seeds_are_equal_runs_and_others_are_not)
+{
+	unsigned differ = 0;
+
+	TT_LAW(9);
+	for (uint64_t seed = 0; seed < 50; seed++) {
+		EXPECT_EQ(hash_of(seed), hash_of(seed));
+		differ += hash_of(seed) != hash_of(seed + 1);
+	}
+	EXPECT_GE(differ, 49);
+}
+
+/* Every order of the first two steps of three tasks comes up among a few hundred seeds. */
+TT_TEST_PLAIN(sim, seeds_reach_every_order)
+{
+	bool seen[3][3] = { { false } };
+	unsigned orders = 0;
+
+	TT_LAW(9);
+	for (uint64_t seed = 0; seed < 300; seed++) {
+		char order[16] = "";
+
+		EXPECT_OK(tt_sim_run(seed, race, order));
+		EXPECT_EQ(strlen(order), 9);
+		if (!seen[order[0] - 'a'][order[1] - 'a'])
+			orders++;
+		seen[order[0] - 'a'][order[1] - 'a'] = true;
+	}
+	EXPECT_EQ(orders, 9);
+}
+
+TT_TEST_PLAIN(sim, recorded_choices_give_the_same_order_again)
+{
+	TT_LAW(9);
+	for (uint64_t seed = 0; seed < 50; seed++) {
+		char first[16] = "", again[16] = "";
+		uint32_t choices[2000];
+		tt_sim_options o = { .seed = seed, .record = choices, .record_max = 2000 };
+		tt_sim_report r;
+
+		EXPECT_OK(tt_sim_run_with(&o, race, first));
+		tt_sim_report_last(&r);
+		REQUIRE_LT(r.choices, 2000);
+		o = (tt_sim_options){
+			.seed = seed, .strategy = TT_SIM_REPLAY, .replay = choices, .replay_len = r.choices,
+		};
+		EXPECT_OK(tt_sim_run_with(&o, race, again));
+		EXPECT_STR_EQ(first, again);
+	}
+}
+
+/* Priorities run one task as far as it goes: with depth 2 the three tasks rarely mix. */
+TT_TEST_PLAIN(sim, priorities_are_a_different_walk)
+{
+	unsigned runs[2] = { 0, 0 };
+
+	for (uint64_t seed = 0; seed < 200; seed++) {
+		static const enum tt_sim_strategy strategies[] = { TT_SIM_RANDOM_WALK, TT_SIM_PCT };
+
+		for (int s = 0; s < 2; s++) {
+			tt_sim_options o = { .seed = seed, .workers = 1, .strategy = strategies[s], .depth = s == 0 ? 0 : 2 };
+			char order[16] = "";
+
+			EXPECT_OK(tt_sim_run_with(&o, race, order));
+			for (int i = 1; i < 9; i++)
+				runs[s] += order[i] == order[i - 1];
+		}
+	}
+	EXPECT_GT(runs[1], runs[0] * 3 / 2);
+}
+
+TT_TEST_PLAIN(sim, a_failing_seed_is_repeated_by_one_variable)
+{
+	char order[16] = "", again[16] = "";
+	tt_sim_report r;
+
+	EXPECT_OK(tt_sim_run(77, race, order));
+	setenv("TUTTI_SEED", "0x4d", 1);
+	EXPECT_OK(tt_sim_run(1, race, again));
+	unsetenv("TUTTI_SEED");
+	tt_sim_report_last(&r);
+	EXPECT_EQ(r.seed, 77);
+	EXPECT_STR_EQ(order, again);
+}
+
+/* ---- time ---- */
+
+TT_TEST_PLAIN(sim, a_day_takes_no_time)
+{
+	int64_t slept = 0;
+	tt_sim_report r;
+
+	EXPECT_OK(tt_sim_run(3, long_sleep, &slept));
+	EXPECT_GE(slept, TT_HOUR(24));
+	tt_sim_report_last(&r);
+	EXPECT_GE(r.virtual_ns, TT_HOUR(24));
+	EXPECT_LT(r.steps, 200);
+}
+
+static TT_TASK(nap, (int64_t, ns))
+{
+	return tt_sleep(ns);
+}
+
+TT_TEST_ON(sim, waiting_for_all_to_park_takes_no_virtual_time, TT_ON_SIM, "needs a virtual clock")
+{
+	int64_t before = tt_now();
+
+	TT_GROUP(g);
+	for (int i = 0; i < 5; i++)
+		tt_go_with(&g, &anywhere, nap, TT_SEC(10));
+	EXPECT_OK(tt_test_wait_all_parked());
+	EXPECT_EQ(tt_test_tasks_alive(), 6);
+	EXPECT_LT(tt_now() - before, TT_SEC(1));
+	tt_group_cancel(&g);
+	EXPECT_OK(tt_group_end(&g, 0));
+}
+
+/* ---- what is inside stays inside ---- */
+
+static TT_TASK(draws_entropy, (uint64_t *, ret))
+{
+	tti_env_entropy(ret, sizeof(*ret));
+	return 0;
+}
+
+TT_TEST_PLAIN(sim, entropy_comes_from_the_seed)
+{
+	uint64_t a = 0, b = 0, c = 0;
+
+	EXPECT_OK(tt_sim_run(5, draws_entropy, &a));
+	EXPECT_OK(tt_sim_run(5, draws_entropy, &b));
+	EXPECT_OK(tt_sim_run(6, draws_entropy, &c));
+	EXPECT_EQ(a, b);
+	EXPECT_NE(a, c);
+}
+
+static TT_TASK(counts_cpus)
+{
+	return tt_cpu_count();
+}
+
+TT_TEST_PLAIN(sim, there_are_as_many_cpus_as_workers)
+{
+	tt_sim_options o = { .workers = 7 };
+
+	EXPECT_EQ(tt_sim_run_with(&o, counts_cpus), 7);
+}
+
+static TT_TASK(starts_a_thread)
+{
+	struct tti_thread t = { .fn = NULL };
+
+	return tti_env_thread_start(&t, "stray");
+}
+
+static TT_TASK(nests)
+{
+	return tt_sim_run(1, nothing);
+}
+
+static TT_TASK(keeps_a_handle, (tt_task **, ret))
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_go_task(&g, ret, nothing));
+	return tt_group_end(&g, 0);
+}
+
+TT_TEST_PLAIN(sim, what_must_not_happen_aborts_and_says_how_to_repeat)
+{
+	tt_sim_options short_run = { .seed = 9, .workers = 3, .max_steps = 500 };
+	tt_task *kept;
+
+	EXPECT_ABORTS(tt_sim_run(9, starts_a_thread), "a real thread (stray) inside a simulation");
+	EXPECT_ABORTS(tt_sim_run(9, nests), "called inside a runtime");
+	EXPECT_ABORTS(tt_sim_run_with(&short_run, for_ever), "endless: 501 steps");
+	EXPECT_ABORTS(tt_sim_run_with(&short_run, for_ever), "TUTTI_SEED=0x9 TUTTI_SIM_WORKERS=3");
+	EXPECT_ABORTS(tt_sim_run(9, keeps_a_handle, &kept), "was a tt_task_put forgotten?");
+}
+
+/* ---- memory ---- */
+
+static TT_TASK(allocates, (unsigned *, ret_refused))
+{
+	for (int i = 0; i < 200; i++) {
+		void *p = tti_env_alloc(100);
+
+		*ret_refused += p == NULL;
+		tti_env_free(p);
+	}
+	return 0;
+}
+
+TT_TEST_PLAIN(sim, memory_runs_out_only_when_asked_to)
+{
+	unsigned refused = 0, refused_when_asked = 0;
+
+	for (uint64_t seed = 0; seed < 50; seed++) {
+		tt_sim_options o = { .seed = seed, .faults = TT_FAULTS_ALL };
+
+		EXPECT_OK(tt_sim_run(seed, allocates, &refused));
+		TT_IGNORE(tt_sim_run_with(&o, allocates, &refused_when_asked));
+	}
+	EXPECT_EQ(refused, 0);
+	EXPECT_GT(refused_when_asked, 0);
+}
+
+/* ---- events ---- */
+
+struct mark {
+	struct tti_sim_event event;
+	unsigned *order;
+	unsigned id;
+};
+
+static unsigned fired_count;
+
+static void mark_fired(struct tti_sim *sim, struct tti_sim_event *e)
+{
+	struct mark *m = TTI_CONTAINER_OF(e, struct mark, event);
+
+	(void)sim;
+	m->order[fired_count++] = m->id;
+}
+
+TT_TEST_PLAIN(sim, events_fire_by_time_and_then_by_order)
+{
+	static struct tti_sim sim;
+	struct mark marks[100];
+	unsigned order[100];
+
+	fired_count = 0;
+	memset(marks, 0, sizeof(marks));
+	for (unsigned i = 0; i < 100; i++) {
+		marks[i].order = order;
+		marks[i].id = i;
+		tti_sim_at(&sim, &marks[i].event, (int64_t)(i * 37 % 10), mark_fired);
+	}
+	for (unsigned i = 0; i < 100; i += 3)
+		tti_sim_unschedule(&sim, &marks[i].event);
+	sim.now = 100;
+	EXPECT_EQ(tti_sim_fire_due(&sim), 66);
+	for (unsigned i = 1; i < 66; i++) {
+		unsigned a = order[i - 1], b = order[i], at_a = a * 37 % 10, at_b = b * 37 % 10;
+
+		EXPECT_TRUE(at_a < at_b || (at_a == at_b && a < b));
+	}
+	tti_sim_heap_fini(&sim);
+}
+
+TT_TEST_MAIN()
