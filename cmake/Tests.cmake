@@ -2,8 +2,9 @@
 #
 # Tests.cmake - every X_test.c becomes a program and one or more ctest tests.
 #
-# A file that includes <tutti/testing.h> is a kit test: its program takes --on=BACKEND
-# and --workers=N and is registered once per configuration, as "sync.channel:sim4".
+# A file that includes <tutti/testing.h>, or has TT_TEST_MAIN(), is a kit test: its program
+# takes --on=BACKEND and --workers=N and is registered once per configuration, as
+# "sync.channel:sim4".
 # Any other file is a plain program: it exits 0 when it passes. Exit 77 means that the
 # machine lacks what the test needs; ctest then counts it as skipped, not passed.
 #
@@ -22,7 +23,7 @@ if(TT_SANITIZE MATCHES "thread")
 endif()
 set(tt_environment
 	UBSAN_OPTIONS=print_stacktrace=1
-	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0
 	ASAN_OPTIONS=detect_stack_use_after_return=0)
 
 # The words after "key:" in the comments of a file, or "" when it does not say.
@@ -78,7 +79,7 @@ function(tt_test file area)
 	endif()
 
 	tt_file_says(${file} "test-on" only)
-	file(STRINGS ${file} kit REGEX "#include <tutti/testing\\.h>")
+	file(STRINGS ${file} kit REGEX "#include <tutti/testing\\.h>|^TT_TEST_MAIN\\(")
 	if(NOT kit)
 		set_property(GLOBAL APPEND PROPERTY TT_TEST_LIST "${area}.${short}|plain|${target}|${file}")
 		tt_register(${area}.${short} ${target} ${file} "plain;${area}")

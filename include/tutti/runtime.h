@@ -8,7 +8,8 @@
  *	}
  *
  * SIGINT and SIGTERM cancel the root task softly (TT_UNTIL_STOP, tt_stopping(), TT_ON_STOP
- * see it), hard after a bound; a second one takes its default action.
+ * see it), hard after a bound; a second one takes its default action. SIGPIPE is ignored
+ * meanwhile, unless the program has a handler for it.
  */
 #ifndef TUTTI_RUNTIME_H
 #define TUTTI_RUNTIME_H

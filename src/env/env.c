@@ -184,6 +184,17 @@ int tti_env_signal_catch(int signo, void (*handler)(int))
 	return sigaction(signo, &sa, &signals_before[signo]) == 0 ? 0 : -EINVAL;
 }
 
+int tti_env_signal_ignore(int signo)
+{
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+
+	if (sigaction(signo, NULL, &signals_before[signo]) != 0)
+		return -EINVAL;
+	if (signals_before[signo].sa_handler != SIG_DFL || (signals_before[signo].sa_flags & SA_SIGINFO) != 0)
+		return 0;
+	return sigaction(signo, &sa, NULL) == 0 ? 0 : -EINVAL;
+}
+
 void tti_env_signal_default(int signo)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };

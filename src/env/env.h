@@ -90,6 +90,8 @@ static inline void tti_env_thread_join(struct tti_thread *t) { tti_env_here->thr
  * restore. Process-wide state; one caller (net/signal_hub.c). */
 int tti_env_signal_catch(int signo, void (*handler)(int));
 void tti_env_signal_default(int signo);
+/* Ignores a signal that nobody has given a handler, until restore. */
+int tti_env_signal_ignore(int signo);
 void tti_env_signal_restore(int signo);
 
 /* Processors this process may use, by affinity and by the quota of its control group; at

@@ -221,6 +221,22 @@ static void write_waits_for_room(void)
 	free(bytes);
 }
 
+/* A write that waits hears that its reader is gone, by a code and not by a signal. */
+static void waiting_write_loses_its_reader(void)
+{
+	unsigned char *bytes = numbered_bytes(1 << 20);
+	struct kit_op w;
+	int fds[2];
+
+	kit_pair(fds);
+	fill(fds[0], bytes, 1 << 20, &w);
+	kit_expect_quiet(&w);
+	kit_close(fds[1]);
+	CHECK_EQ(kit_finish(&w), -EPIPE);
+	kit_close(fds[0]);
+	free(bytes);
+}
+
 /* A read and a write of one descriptor wait side by side and do not disturb each other. */
 static void both_directions_at_once(void)
 {
@@ -518,7 +534,10 @@ static void connect_waits_for_a_full_backlog(void)
 	kit_expect_quiet(&c);
 	CHECK_EQ(kit_cancel_finish(&cancelled), -ECANCELED);
 	server[0] = (int)kit_do(TTI_IO_ACCEPT, listener, S, NULL, 0);
-	CHECK_EQ(kit_finish(&c), 0);
+	/* No deadline is needed to notice. */
+	while (!c.ended)
+		kit_ops->poll(kit_driver, TT_NEVER);
+	CHECK_EQ(c.op.result, 0);
 	server[1] = (int)kit_do(TTI_IO_ACCEPT, listener, S, NULL, 0);
 	CHECK(server[0] >= 0 && server[1] >= 0);
 	for (int i = 0; i < 3; i++)
@@ -613,6 +632,41 @@ static void cancelled_connect(void)
 	CHECK(waiting > 0 && waiting < 8);
 	for (int i = 0; i < 8; i++)
 		kit_close(fds[i]);
+	kit_close(listener);
+}
+
+/* Law 2: a connection that the kernel made before the cancel is the result, although
+ * nobody had looked. The kernel repeats a request that was dropped after a second. */
+static void connected_before_its_cancel(void)
+{
+	struct sockaddr_in addr;
+	int listener = kit_listen_tcp(0, &addr), fds[8], servers[8], n = 0, accepted = 0;
+	int64_t limit = tti_env_now() + TT_SEC(20);
+	tti_atomic_u32 never = { 0 };
+	struct kit_op c[8];
+
+	do {
+		CHECK(n < 8);
+		fds[n] = kit_ops->socket(kit_driver, AF_INET, SOCK_STREAM, 0);
+		kit_start(&c[n], TTI_IO_CONNECT, fds[n], S, &addr, sizeof(addr));
+		kit_poll(TT_MS(5));
+	} while (c[n++].ended);
+	/* By the system call, so that the driver learns of nothing. */
+	while (!tti_direct_connected(fds[n - 1])) {
+		long server = tti_direct_accept(listener, NULL, 0, NULL);
+
+		if (server >= 0)
+			servers[accepted++] = (int)server;
+		CHECK(tti_env_now() < limit);
+		tti_env_futex_wait(&never, 0, tti_env_now() + TT_MS(5));
+	}
+	CHECK(!c[n - 1].ended);
+	CHECK_EQ(kit_cancel_finish(&c[n - 1]), 0);
+	CHECK_EQ(kit_do(TTI_IO_WRITE, fds[n - 1], S, "x", 1), 1);
+	for (int i = 0; i < n; i++)
+		kit_close(fds[i]);
+	for (int i = 0; i < accepted; i++)
+		CHECK(close(servers[i]) == 0);
 	kit_close(listener);
 }
 
@@ -883,13 +937,19 @@ static void foreign_polls(void)
 /* Two foreign polls for different events: the first event leaves the other waiting. */
 static void foreign_polls_of_different_events(void)
 {
+	static char big[65536];
 	struct kit_op in, out;
 	int fds[2];
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	while (send(fds[0], big, sizeof(big), MSG_DONTWAIT) > 0)
+		;
 	kit_start_poll(&in, fds[0], TTI_IO_FOREIGN, POLLIN);
-	kit_expect_quiet(&in);
 	kit_start_poll(&out, fds[0], TTI_IO_FOREIGN, POLLOUT);
+	kit_expect_quiet(&in);
+	CHECK(!out.ended);
+	while (recv(fds[1], big, sizeof(big), MSG_DONTWAIT) > 0)
+		;
 	CHECK_EQ(kit_finish(&out), POLLOUT);
 	kit_expect_quiet(&in);
 	CHECK(write(fds[1], "x", 1) == 1);
@@ -939,7 +999,7 @@ static void start_with_generation(struct kit_op *k, int fd, uint32_t generation,
  * also when the close happened elsewhere, and when a duplicate keeps the old file alive. */
 static void reused_number(void)
 {
-	struct kit_op r;
+	struct kit_op r, p;
 	char buf[8];
 	int at = -1;
 
@@ -968,10 +1028,16 @@ static void reused_number(void)
 			kit_pair(next);
 			CHECK_EQ(next[0], at);
 			start_with_generation(&r, next[0], g + 1000, buf, sizeof(buf));
+			p = r;
+			p.op.kind = TTI_IO_POLL;
+			p.op.events = POLLIN;
+			kit_submit(&p);
 			CHECK_EQ(kit_ops->write(kit_driver, fds[1], "old", 3, S), 3);
 			kit_expect_quiet(&r);
+			kit_expect_quiet(&p);
 			CHECK_EQ(kit_ops->write(kit_driver, next[1], "new!", 4, S), 4);
 			CHECK_EQ(kit_finish(&r), 4);
+			CHECK_EQ(kit_finish(&p), POLLIN);
 			close(copy);
 			kit_ops->forget(kit_driver, next[0], g + 1000);
 			close(next[0]);
@@ -1282,6 +1348,7 @@ static const struct kit_test tests[] = {
 	KIT_TEST(end_of_stream),
 	KIT_TEST(reset_and_broken_pipe),
 	KIT_TEST(write_waits_for_room),
+	KIT_TEST(waiting_write_loses_its_reader),
 	KIT_TEST(both_directions_at_once),
 	KIT_TEST(two_reads_of_one_descriptor),
 	KIT_TEST(blocking_pipe_does_not_block),
@@ -1297,6 +1364,7 @@ static const struct kit_test tests[] = {
 	KIT_TEST(cancelled_accept_takes_nothing),
 	KIT_TEST(cancel_races_accept),
 	KIT_TEST(cancelled_connect),
+	KIT_TEST(connected_before_its_cancel),
 	KIT_TEST(accept_out_of_descriptors),
 	KIT_TEST(cancelled_read_takes_nothing),
 	KIT_TEST(cancel_races_read),

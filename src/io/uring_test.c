@@ -201,33 +201,106 @@ static void kernel_takes_no_entries(void)
 	}
 }
 
-/* The operation completes while its cancel waits for an entry: the cancel is dropped. */
+/* The operation completes while its cancel waits for an entry: the cancel is dropped, and
+ * cannot hit whatever is at that address later. */
 static void completion_overtakes_a_waiting_cancel(void)
 {
-	enum { N = 40 };
+	enum { N = 40, ASKED = 32 };
 	static struct kit_op r[N];
 	static char buf[N];
-	int fds[2];
+	static int fds[N][2];
 
-	kit_open(32);
-	kit_pair(fds);
+	kit_open(ASKED);
 	for (int i = 0; i < N; i++) {
-		kit_start(&r[i], TTI_IO_READ, fds[0], S, &buf[i], 1);
+		kit_pair(fds[i]);
+		kit_start(&r[i], TTI_IO_READ, fds[i][0], S, &buf[i], 1);
 		kit_poll(0);
 	}
-	/* Submitting fails until the queue is full of cancels and some have no entry. */
+	/* No entry is taken: the queue fills with cancels, and the last ones get none. */
 	kit_inject(SYS_io_uring_enter, 0, -1, -EAGAIN);
 	for (int i = 0; i < N; i++)
 		kit_cancel(&r[i]);
 	tti_env_bind(NULL);
-	for (int i = 0; i < N; i++)
-		CHECK_EQ(kit_ops->write(kit_driver, fds[1], "x", 1, S), 1);
-	for (int i = 0; i < N; i++) {
-		long rc = kit_finish(&r[i]);
-
-		CHECK(rc == 1 || rc == -ECANCELED);
+	for (int i = ASKED; i < N; i++)
+		CHECK_EQ(kit_ops->write(kit_driver, fds[i][1], "x", 1, S), 1);
+	/* Two more refusals, and then a wait that takes no entries but sees completions. */
+	kit_inject(SYS_io_uring_enter, 0, 2, -EAGAIN);
+	kit_poll(TT_SEC(1));
+	CHECK_EQ(kit_fault.hits, 2);
+	tti_env_bind(NULL);
+	for (int i = ASKED; i < N; i++) {
+		CHECK(r[i].ended);
+		CHECK_EQ(r[i].op.result, 1);
 	}
+	for (int i = 0; i < ASKED; i++)
+		CHECK_EQ(kit_finish(&r[i]), -ECANCELED);
 	kit_poll(0);
+	CHECK_EQ(tti_uring_in_flight(kit_driver), 1);
+	CHECK_EQ(reaped(IORING_OP_ASYNC_CANCEL), ASKED);
+	for (int i = 0; i < N; i++) {
+		kit_close(fds[i][0]);
+		kit_close(fds[i][1]);
+	}
+	kit_shut();
+}
+
+static struct tti_env_ops eager_env;
+static struct io_uring_sqe *eager_sqes;
+static int eager_left;
+
+/* Makes the kernel give receives back with -EAGAIN, which it does by itself only when it
+ * cannot park them: the entries are marked on their way. */
+static long eager_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long rc;
+
+	for (int i = 0; nr == SYS_io_uring_enter && b > 0 && i < 32 && eager_left > 0; i++) {
+		if (eager_sqes[i].opcode != IORING_OP_RECV || (eager_sqes[i].msg_flags & MSG_DONTWAIT) != 0)
+			continue;
+		eager_sqes[i].msg_flags |= MSG_DONTWAIT;
+		eager_left--;
+	}
+	rc = tti_env_real.syscall(nr, a, b, c, d, e, f);
+	if (nr == SYS_mmap && f == (long)IORING_OFF_SQES)
+		eager_sqes = (struct io_uring_sqe *)rc;
+	return rc;
+}
+
+/* What the kernel gives back without an outcome is polled and asked for again; a cancel
+ * at any moment in between ends it. */
+static void what_the_kernel_gives_back_is_polled(void)
+{
+	struct kit_op r;
+	char buf[8];
+	int fds[2];
+
+	eager_env = tti_env_real;
+	eager_env.syscall = eager_syscall;
+	tti_env_bind(&eager_env);
+	kit_open(32);
+	kit_pair(fds);
+	eager_left = 1;
+	kit_start(&r, TTI_IO_READ, fds[0], S, buf, sizeof(buf));
+	kit_expect_quiet(&r);
+	CHECK_EQ(eager_left, 0);
+	CHECK_EQ(reaped(IORING_OP_RECV), 1);
+	CHECK_EQ(kit_ops->write(kit_driver, fds[1], "abc", 3, S), 3);
+	CHECK_EQ(kit_finish(&r), 3);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 1);
+	CHECK_EQ(reaped(IORING_OP_RECV), 2);
+	/* Cancelled before the kernel has heard of it, before the poll has an entry that it
+	 * knows, and while it is polled. */
+	for (int turns = 0; turns < 3; turns++) {
+		eager_left = 1;
+		kit_start(&r, TTI_IO_READ, fds[0], S, buf, sizeof(buf));
+		for (int i = 0; i < turns; i++)
+			kit_poll(0);
+		kit_cancel(&r);
+		for (int i = 0; i < 3; i++)
+			kit_poll(0);
+		CHECK(r.ended);
+		CHECK_EQ(r.op.result, -ECANCELED);
+	}
 	CHECK_EQ(tti_uring_in_flight(kit_driver), 1);
 	kit_close(fds[0]);
 	kit_close(fds[1]);
@@ -250,11 +323,20 @@ static void completion_queue_overflows(void)
 	/* Ready already: each completes when its entry is taken, and none is reaped yet. */
 	for (int i = 0; i < N; i++)
 		kit_start_poll(&p[i], fds[0], S, POLLIN);
+	/* A full queue ends the standing poll of wake(), which is then made anew. */
+	kit_ops->wake(kit_driver);
 	kit_poll(0);
 	for (int i = 0; i < N; i++) {
 		CHECK(p[i].ended);
 		CHECK_EQ(p[i].op.result, POLLIN);
 	}
+	while (kit_driver->wakes == 0)
+		kit_ops->poll(kit_driver, TT_NEVER);
+	for (int i = 0; i < 3; i++) {
+		kit_ops->wake(kit_driver);
+		kit_ops->poll(kit_driver, TT_NEVER);
+	}
+	kit_poll(0);
 	CHECK_EQ(tti_uring_in_flight(kit_driver), 1);
 	kit_close(fds[0]);
 	kit_close(fds[1]);
@@ -290,7 +372,7 @@ static void idle_turn_is_free(void)
 /* A system call per turn: submitting, reaping and waiting are the same one. */
 static void one_enter_a_turn(void)
 {
-	enum { N = 30 };
+	enum { N = 20 };
 	struct kit_op r[N];
 	char buf[N];
 	int fds[2];
@@ -465,6 +547,7 @@ static const struct kit_test tests[] = {
 	KIT_BARE(full_submission_queue),
 	KIT_BARE(kernel_takes_no_entries),
 	KIT_BARE(completion_overtakes_a_waiting_cancel),
+	KIT_BARE(what_the_kernel_gives_back_is_polled),
 	KIT_BARE(completion_queue_overflows),
 	KIT_TEST(idle_turn_is_free),
 	KIT_TEST(one_enter_a_turn),

@@ -178,6 +178,9 @@ intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, con
 	m.run.stopped = stopped;
 	tti_panic_hook = describe_panic;
 	rc = tti_overflow_install(describe_task);
+	/* A write to a pipe without a reader is -EPIPE, as the write to a socket is. */
+	if (rc == 0)
+		rc = tti_env_signal_ignore(SIGPIPE);
 	if (rc == 0)
 		rc = tti_run(&m.run, &o, type, args, site);
 	if (rc < 0) {
@@ -187,6 +190,7 @@ intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, con
 	}
 	status = exit_status(&m.run.root);
 	tti_error_clear(&m.run.root.err);
+	tti_env_signal_restore(SIGPIPE);
 	tti_overflow_uninstall();
 	return status;
 }

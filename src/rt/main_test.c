@@ -81,6 +81,12 @@ TT_TASK(signals_twice)
 	return 1;
 }
 
+/* Nobody reads the other end. */
+TT_TASK(writes_to_a_broken_pipe)
+{
+	return tt_write_all(tt_stdout(), "x", 1, NULL) == TT_EPIPE ? 19 : 1;
+}
+
 /* ---- running one ---- */
 
 struct outcome {
@@ -149,6 +155,17 @@ static int p_never(void)
 	return tt_main_with(&o, stops_never);
 }
 static int p_twice(void) { return tt_main(signals_twice); }
+static int p_broken_pipe(void)
+{
+	int fds[2];
+
+	if (pipe(fds) != 0)
+		return 1;
+	dup2(fds[1], STDOUT_FILENO);
+	close(fds[0]);
+	close(fds[1]);
+	return tt_main(writes_to_a_broken_pipe);
+}
 static int p_twice_in_a_row(void) { return tt_main(returns, 3) == 3 && tt_main(returns, 4) == 4 ? 5 : 1; }
 
 /* ---- claims ---- */
@@ -169,6 +186,8 @@ static void exit_status(void)
 	      "its chain is on stderr", o.text);
 	run(p_bare_code, NULL, NULL, &o);
 	check(exited_with(&o, 1) && strstr(o.text, "Broken pipe (EPIPE)") != NULL, "a code without a chain too", o.text);
+	run(p_broken_pipe, NULL, NULL, &o);
+	check(exited_with(&o, 19), "a broken pipe is a code, not a signal", o.text);
 	run(p_twice_in_a_row, NULL, NULL, &o);
 	check(exited_with(&o, 5), "a process may run one runtime after the other", o.text);
 }
