@@ -62,10 +62,15 @@ def commands(test):
 
 
 def runs_here(test, kind):
-    """Not a plain program that measures the real clock, unless it cites something."""
+    """For the laws: all but plain programs that measure the real clock, or that take long,
+    unless they cite one. For the bugs: what loops over seeds or names a bug."""
+    if any(read_citations(test, kind).values()):
+        return True
+    if kind == 'plants':
+        return kit_run.calls(test, 'tt_test_seeds')
     with open(test.source, encoding='utf-8') as f:
-        wall = re.search(r'test-labels:.*\bwall\b', f.read())
-    return test.configurations or not wall or read_citations(test, kind)[WHOLE]
+        long = re.search(r'test-labels:.*\b(wall|slow)\b', f.read())
+    return test.configurations or not long
 
 
 def run_variant(build, tests, variant, timeout, seeds):

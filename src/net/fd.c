@@ -323,13 +323,29 @@ static void wait_until_left(struct tti_fd *fd)
 	w.abort = NULL;
 	tti_spin_lock(&fd->lock);
 	wait = !tti_list_empty(&fd->calls);
-	/* A destructor of a task's argument runs outside tasks; its descriptor is idle. */
-	TT_REQUIRE(!wait || w.task != NULL, "tt_fd_close: descriptor %d is in use, and a destructor cannot wait", fd->number);
 	if (wait)
 		fd->closer = &w;
 	tti_spin_unlock(&fd->lock);
 	if (wait)
 		tti_park(&w);
+}
+
+/* Cancels what is under way on any worker, and waits for the calls to end. */
+static void drain(struct tti_fd *fd)
+{
+	cancel_own_ops(fd);
+	cancel_ops_elsewhere(fd);
+	wait_until_left(fd);
+}
+
+static bool is_idle(struct tti_fd *fd)
+{
+	bool idle;
+
+	tti_spin_lock(&fd->lock);
+	idle = tti_list_empty(&fd->calls);
+	tti_spin_unlock(&fd->lock);
+	return idle;
 }
 
 static bool to_closing(struct tti_fd *fd, tt_fd *handle)
@@ -371,12 +387,12 @@ void tt_fd_close(tt_fd *handle)
 	TT_REQUIRE(tti_home_here != NULL, "tt_fd_close: called outside the runtime's tasks");
 	number = number_of(handle);
 	fd = tti_fd_slot(number, false);
-	TT_REQUIRE(fd != NULL && to_closing(fd, handle), "tt_fd_close: descriptor %d was closed already, or is a standard stream",
-	           number);
-	if (!TTI_LAW_BROKEN(10)) {
-		cancel_own_ops(fd);
-		cancel_ops_elsewhere(fd);
-		wait_until_left(fd);
+	TT_REQUIRE(fd != NULL && to_closing(fd, handle),
+	           "tt_fd_close: descriptor %d was closed already, or is a standard stream", number);
+	if (!TTI_LAW_BROKEN(10) && !is_idle(fd)) {
+		/* A destructor of a task's argument runs outside tasks. */
+		TT_REQUIRE(tti_current() != NULL, "tt_fd_close: descriptor %d is in use, and a destructor cannot wait", number);
+		drain(fd);
 	}
 	d = tti_home_here->driver;
 	d->ops->forget(d, number, fd->generation);

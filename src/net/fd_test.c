@@ -142,7 +142,7 @@ static int close_under_reader(unsigned worker)
 	return tt_group_end(&g, 0);
 }
 
-/* Law 10: closing ends the read of a task on this worker and of one on another; both get
+/* Laws 5 and 10: closing ends the read of a task on this worker and of one on another; both get
  * EBADF, and only then the number is free. */
 TT_TEST(fd, close_drains_readers_of_every_worker)
 {
@@ -205,7 +205,7 @@ static TT_TASK(select_one, (tt_fd *, fd))
 	return 0;
 }
 
-/* Law 10: every kind of wait is ended by a close: accept, a write for room, a poll, an arm,
+/* Laws 4, 5 and 10: every kind of wait is ended by a close: accept, a write for room, a poll, an arm,
  * on any worker. */
 TT_TEST(fd, close_ends_every_kind_of_wait)
 {
@@ -279,8 +279,8 @@ static TT_TASK(write_until_closed, (tt_fd *, fd))
 	return 0;
 }
 
-/* A close races with a busy reader on another worker: the reader sees bytes or EBADF, never
- * a stranger. */
+/* Laws 5 and 10: a close races with a busy reader on another worker: the reader sees bytes or EBADF,
+ * never a stranger. */
 TT_TEST(fd, close_races_with_traffic)
 {
 	for (int i = 0; i < 20; i++) {
@@ -298,7 +298,7 @@ TT_TEST(fd, close_races_with_traffic)
 	}
 }
 
-/* Law 1: a task that is cancelled and whose descriptor is closed at the same moment ends
+/* Laws 1, 5 and 10: a task that is cancelled and whose descriptor is closed at the same moment ends
  * once, with either code. */
 TT_TEST(fd, cancel_and_close_together)
 {

@@ -10,11 +10,15 @@ struct tti_reader {
 	tt_fd *fd;
 	char *buf;
 	size_t cap, start, end;
+	size_t searched;                     /* tt_read_until: none of delim between start and here */
+	int delim;                           /* -1: nothing was searched */
 };
 
-static inline struct tti_reader *tti_reader_of(tt_reader *r)
+_Static_assert(sizeof(struct tti_reader) <= sizeof(tt_reader), "tt_reader holds a tti_reader");
+
+static inline struct tti_reader *tti_reader_of(const tt_reader *r)
 {
-	return (struct tti_reader *)(void *)r;
+	return (struct tti_reader *)(uintptr_t)r;
 }
 
 #endif

@@ -21,7 +21,6 @@
 
 #include <tutti/error.h>
 
-#include "base/panic.h"
 #include "net/lookup.h"
 #include "par/blocking.h"
 #include "wait/wait.h"
@@ -30,6 +29,7 @@ struct lookup {
 	struct tti_job job;
 	struct tti_list link;                /* in lookups.list */
 	struct tti_list askers;              /* struct asker; home's thread only */
+	struct tti_home *home;               /* whose askers they are; set before it is listed */
 	char host[TTI_HOST_MAX + 1];
 	int rc;                              /* written by the job, read after it came back; so are these: */
 	const char *why;
@@ -97,7 +97,7 @@ static struct lookup *lookup_find(const char *host)
 	TTI_LIST_FOR_EACH (n, &lookups.list) {
 		struct lookup *l = TTI_CONTAINER_OF(n, struct lookup, link);
 
-		if (l->job.home == tti_home_here && strcmp(l->host, host) == 0)
+		if (l->home == tti_home_here && strcmp(l->host, host) == 0)
 			found = l;
 	}
 	tti_spin_unlock(&lookups.lock);
@@ -112,7 +112,7 @@ static int lookup_start(const char *host, struct lookup **ret)
 	if (l == NULL)
 		return TT_ENOMEM;
 	snprintf(l->host, sizeof(l->host), "%s", host);
-	l->job.home = tti_home_here;
+	l->home = tti_home_here;
 	l->job.run = lookup_run;
 	l->job.msg.handle = lookup_back;
 	tti_error_init(&l->job.err);

@@ -269,8 +269,8 @@ TT_TEST(tcp, reuse_port_shares_an_address)
 
 /* ---- cancels ---- */
 
-/* Law 1: an accept that times out took no connection: the next one gets it. Law 2 as well: one
- * that raced with a connection returns it. */
+/* Laws 1 and 2: an accept that times out took no connection, the next one gets it; one that
+ * raced with a connection returns it. */
 TT_TEST(tcp, cancelled_accept_loses_no_connection)
 {
 	tt_fd *listener, *client, *server;

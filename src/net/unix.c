@@ -9,8 +9,8 @@
  * The path is removed when the listener is closed, see tt_fd_close().
  */
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <tutti/error.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * writer.c - a buffer of the caller's over the writing side of a stream. Called publicly;
- * every byte goes out through tt_writev_all(), which does the waiting and the cancelling.
+ * every byte goes out through tt_writev_all() or tt_write_all(), which do the waiting and the cancelling.
  *
  * Invariants  len <= cap. A write that failed before any byte went out leaves the buffer as
  *             it was; one that failed half way leaves it empty and the stream torn.
@@ -60,5 +60,11 @@ int tt_writer_write(tt_writer *storage, const void *buf, size_t n)
 
 int tt_writer_flush(tt_writer *storage)
 {
-	return write_out(from_public(storage), NULL, 0);
+	struct writer *w = from_public(storage);
+	size_t done = 0;
+	int rc = tt_write_all(w->fd, w->buf, w->len, &done);
+
+	if (rc == 0 || done > 0)
+		w->len = 0;
+	return rc;
 }

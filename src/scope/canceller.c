@@ -6,6 +6,10 @@
  * Whoever cancels first writes code and text and posts the handle, once, to the worker of
  * the scope's owner. `scope` is touched on that worker's thread only: the closing scope
  * sets it to NULL there, so a message that comes late finds nothing to do.
+ *
+ * Lock        canceller.lock is held from the look at `closed` to the end of the post: once
+ *             a scope is closed nobody reaches for its worker, which a handle on a plain
+ *             thread may outlive.
  */
 #include <stdio.h>
 
@@ -16,6 +20,8 @@
 struct tti_canceller {
 	tti_atomic_u32 refs;                 /* the scope's, each handle's, the message's under way */
 	tti_atomic_u32 used;                 /* 1 once somebody cancelled: that one writes code and text */
+	tti_spin lock;
+	bool closed;                         /* guarded by lock */
 	struct tti_scope *scope;             /* NULL once closed; home's thread only */
 	struct tti_home *home;
 	struct tti_msg msg;
@@ -76,6 +82,9 @@ void tti_canceller_detach(struct tti_scope *s)
 
 	s->canceller = NULL;
 	c->scope = NULL;
+	tti_spin_lock(&c->lock);
+	c->closed = true;
+	tti_spin_unlock(&c->lock);
 	put(c);
 }
 
@@ -102,16 +111,27 @@ static bool use_first(struct tti_canceller *c)
 	return tti_exchange_acq_rel(&c->used, 1) == 0;
 }
 
+static void post_if_open(struct tti_canceller *c)
+{
+	tti_spin_lock(&c->lock);
+	if (!c->closed) {
+		/* relaxed: the caller's handle keeps it alive until here. */
+		tti_fetch_add_relaxed(&c->refs, 1);
+		c->msg.handle = handle_cancel;
+		c->home->ops->post(c->home, &c->msg);
+	}
+	tti_spin_unlock(&c->lock);
+}
+
 static void send(struct tti_canceller *c)
 {
-	/* relaxed: the caller's handle keeps it alive until here. */
-	tti_fetch_add_relaxed(&c->refs, 1);
-	if (c->home == tti_home_here) {
-		deliver(c);
+	if (c->home != tti_home_here) {
+		post_if_open(c);
 		return;
 	}
-	c->msg.handle = handle_cancel;
-	c->home->ops->post(c->home, &c->msg);
+	/* relaxed: as above. */
+	tti_fetch_add_relaxed(&c->refs, 1);
+	deliver(c);
 }
 
 void tt_cancel(tt_canceller *handle)

@@ -354,6 +354,16 @@ int (tt_try_recv_many)(tt_chan *ch, void *ret_buf, size_t max)
 	return step == STEP_CLOSED ? 0 : TT_EAGAIN;
 }
 
+/* True: an item was taken. False: time is up, closed, or cancelled. */
+static bool recv_until(tt_chan *ch, void *ret_p, int64_t deadline)
+{
+	tt_arm arm = tt_on_recv_(ch, ret_p, NULL);
+
+	if (tti_current() == NULL)
+		return tti_thread_wait_arm(&arm, deadline) == 1;
+	return tt_select(arm, TT_ON_DEADLINE(deadline)) == 0;
+}
+
 int (tt_recv_many)(tt_chan *ch, void *ret_buf, size_t max, int64_t linger)
 {
 	struct chan *c = from_public(ch, "tt_recv_many");
@@ -367,17 +377,18 @@ int (tt_recv_many)(tt_chan *ch, void *ret_buf, size_t max, int64_t linger)
 	if (rc <= 0)
 		return rc;
 	n = 1;
-	until = linger > 0 ? tt_now() + linger : 0;
+	if (__builtin_add_overflow(tt_now(), linger, &until))
+		until = TT_NEVER;
 	for (;;) {
 		rc = n < max ? (tt_try_recv_many)(ch, to + n * c->elem_size, max - n) : 0;
 		if (rc > 0)
 			n += (size_t)rc;
 		else if (rc == 0 || linger <= 0)
 			return (int)n;
-		else if (tt_select(tt_on_recv_(ch, to + n * c->elem_size, NULL), TT_ON_DEADLINE(until)) == 0)
+		else if (recv_until(ch, to + n * c->elem_size, until))
 			n++;
 		else
-			return (int)n; /* time is up, closed, or cancelled: what is here is delivered */
+			return (int)n; /* whatever came in between: what is here is delivered */
 	}
 }
 
@@ -386,7 +397,7 @@ int (tt_send_many)(tt_chan *ch, const void *p, size_t n, size_t *ret_done)
 	struct chan *c = from_public(ch, "tt_send_many");
 	const unsigned char *from = p;
 	size_t done = 0;
-	int rc = 0;
+	int rc = n == 0 ? tti_checkpoint() : 0;
 
 	while (done < n && rc >= 0) {
 		rc = (tt_send)(ch, from + done * c->elem_size);
@@ -442,8 +453,8 @@ void (tt_chan_fini)(tt_chan *ch)
 
 	if (c == NULL || c->magic != CHAN_MAGIC)
 		return;
-	TT_REQUIRE(tti_list_empty(&c->receivers), "tt_chan_fini: somebody waits in tt_recv on this channel");
-	TT_REQUIRE(tti_list_empty(&c->senders), "tt_chan_fini: somebody waits in tt_send on this channel");
+	tti_require_nobody_waits(&c->receivers, "tt_chan_fini");
+	tti_require_nobody_waits(&c->senders, "tt_chan_fini");
 	for (; c->len > 0; c->len--) {
 		if (c->destroy != NULL)
 			c->destroy(c->ring + c->head * c->elem_size);

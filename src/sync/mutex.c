@@ -49,6 +49,8 @@ void tt_mutex_fini(tt_mutex *m)
 		return;
 	TT_REQUIRE(own->owner == NULL, "tt_mutex_fini: task %s#%llu holds it", own->owner->name,
 	           (unsigned long long)own->owner->id);
+	/* It may be free, with one that was cancelled still on its way out. */
+	tti_require_nobody_waits(&own->waiters, "tt_mutex_fini");
 }
 
 static int mutex_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
@@ -62,7 +64,8 @@ static int mutex_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_lin
 		if (result == TTI_ARM_DONE)
 			m->owner = n->waiter->task;
 	} else if (may_link) {
-		TT_ASSERT(m->owner != n->waiter->task);
+		TT_REQUIRE(m->owner != n->waiter->task, "TT_ON_LOCK: task %s#%llu holds this mutex already",
+		           m->owner->name, (unsigned long long)m->owner->id);
 		tti_list_push_back(&m->waiters, &n->link);
 		if (TTI_LAW_BROKEN(8))
 			return result; /* deliberately wrong: parks with the spinlock held */

@@ -48,7 +48,7 @@ void tt_notify_fini(tt_notify *n)
 
 	if (own == NULL)
 		return;
-	TT_REQUIRE(own->waiters.next == NULL || tti_list_empty(&own->waiters), "tt_notify_fini: somebody waits in tt_notify_wait");
+	tti_require_nobody_waits(&own->waiters, "tt_notify_fini");
 }
 
 static int notify_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)

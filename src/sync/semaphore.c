@@ -46,7 +46,7 @@ void tt_semaphore_fini(tt_semaphore *s)
 
 	if (own == NULL || !own->ready)
 		return;
-	TT_REQUIRE(tti_list_empty(&own->waiters), "tt_semaphore_fini: somebody waits for a permit");
+	tti_require_nobody_waits(&own->waiters, "tt_semaphore_fini");
 	own->ready = false;
 }
 
@@ -143,6 +143,8 @@ void tt_semaphore_release(tt_semaphore *storage, unsigned n)
 
 	tti_list_init(&woken);
 	tti_spin_lock(&s->lock);
+	TT_REQUIRE(n <= UINT32_MAX - s->permits, "tt_semaphore_release: %u more than %llu permits are too many", n,
+	           (unsigned long long)s->permits);
 	s->permits += n;
 	grant(s, &woken);
 	tti_spin_unlock(&s->lock);

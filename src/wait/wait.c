@@ -152,7 +152,23 @@ void tti_wake_all(struct tti_list *nodes)
 		tti_wake(TTI_CONTAINER_OF(n, struct tti_wait_node, link)->waiter);
 }
 
-int tti_wait_arm(const struct tt_arm *arm, bool abortable)
+static void park_thread(struct tti_waiter *w, int64_t deadline)
+{
+	/* acquire: pairs with the release in wake_thread(). */
+	while (tti_load_acquire(&w->word) == 0) {
+		if (tti_env_futex_wait(&w->word, 0, deadline) != TT_ETIMEDOUT)
+			continue;
+		if (tti_claim_self(w)) {
+			w->winner = TTI_WINNER_CANCEL;
+			w->rc = TT_ETIMEDOUT;
+			return;
+		}
+		deadline = TT_NEVER; /* somebody was faster, and is about to wake this thread */
+	}
+}
+
+/* deadline: for plain threads only. */
+static int wait_arm(const struct tt_arm *arm, bool abortable, int64_t deadline)
 {
 	struct tti_waiter w;
 	struct tti_wait_node n;
@@ -164,7 +180,10 @@ int tti_wait_arm(const struct tt_arm *arm, bool abortable)
 	n.value = arm->value;
 	n.n = (uint64_t)arm->n;
 	if (arm->ops->enlist(arm, &n, true) == TTI_ARM_LINKED) {
-		tti_park(&w);
+		if (w.task != NULL)
+			tti_park(&w);
+		else
+			park_thread(&w, deadline);
 		arm->ops->delist(arm, &n);
 	}
 	if (w.winner == TTI_WINNER_CANCEL)
@@ -172,11 +191,27 @@ int tti_wait_arm(const struct tt_arm *arm, bool abortable)
 	return arm->ops->finish != NULL ? arm->ops->finish(arm, w.rc) : w.rc;
 }
 
-static void park_thread(struct tti_waiter *w)
+int tti_wait_arm(const struct tt_arm *arm, bool abortable)
 {
-	/* acquire: pairs with the release in wake_thread(). */
-	while (tti_load_acquire(&w->word) == 0)
-		tti_env_futex_wait(&w->word, 0, TT_NEVER);
+	return wait_arm(arm, abortable, TT_NEVER);
+}
+
+int tti_thread_wait_arm(const struct tt_arm *arm, int64_t deadline)
+{
+	TT_ASSERT(tti_current() == NULL);
+	return wait_arm(arm, false, deadline);
+}
+
+void tti_require_nobody_waits(const struct tti_list *nodes, const char *call)
+{
+	const struct tti_list *first = nodes->next != NULL ? tti_list_first(nodes) : NULL;
+	const struct tt_task *t;
+
+	if (first == NULL)
+		return;
+	t = TTI_CONTAINER_OF(first, struct tti_wait_node, link)->waiter->task;
+	TT_REQUIRE(t == NULL, "%s: task %s#%llu waits for it", call, t->name, (unsigned long long)t->id);
+	tti_panic(call, "a thread waits for it");
 }
 
 void tti_park(struct tti_waiter *w)
@@ -185,7 +220,7 @@ void tti_park(struct tti_waiter *w)
 	struct tti_home *h;
 
 	if (t == NULL) {
-		park_thread(w);
+		park_thread(w, TT_NEVER);
 		return;
 	}
 	h = t->home;

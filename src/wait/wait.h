@@ -144,6 +144,12 @@ int tti_claim_own_node(struct tti_wait_node *n, int rc);
 /* Waits for one arm: enlists, parks, delists; no entry check. The arm's result, or
  * TT_ECANCELED. abortable false: a cancel does not end the wait. */
 int tti_wait_arm(const struct tt_arm *arm, bool abortable);
+/* The same on a plain thread, and TT_ETIMEDOUT once the deadline (monotonic ns) passed. */
+int tti_thread_wait_arm(const struct tt_arm *arm, int64_t deadline);
+
+/* Misuse by a fini: panics, naming the first task of the list; an empty list, or one of
+ * zeros, is fine. */
+void tti_require_nobody_waits(const struct tti_list *nodes, const char *call);
 
 /* Parks the caller until it is woken. Task or plain thread. When the task is cancelled
  * already, or gets cancelled, w->abort is called once. */
