@@ -5,14 +5,17 @@
 laws.py laws|plants --build DIR [--number N] [--timeout SECONDS]
 
 Everything follows from the sources: TTI_LAW_BROKEN(n) in src/ gives lib/law-n, a comment
-"law n" (or TT_LAW(n)) at or in a test makes it cite law n. With law n broken
+"law n" directly above a kit test (or in it, or TT_LAW(n)) makes the test cite law n. With
+law n broken
 
   - every test that cites it fails, on the simulation with one worker or with four;
   - every other test passes as before.
 
-A test whose name is not written out in its source (made by a table) may do either. A
-planted bug (TT_PLANT_BUG == n, TTI_BUG_PLANTED(n)) is found when any test fails within
-1,000 seeds; when tests say "plant n", one of those must.
+A test whose name is not written out in its source (made by a table) may do either. A plain
+program has one result: it cites what a line "test-laws: 4 6" says, may fail for what its
+comments merely name, and is not run otherwise. A planted bug (TT_PLANT_BUG == n,
+TTI_BUG_PLANTED(n)) is found when any test fails within 1,000 seeds; when tests say
+"plant n", one of those must.
 
 The last line reads "N passed, M failed": one per law or bug, and one for the sound build.
 """
@@ -22,6 +25,7 @@ import collections
 import os
 import re
 import sys
+import time
 
 import kit_run
 
@@ -31,6 +35,7 @@ CITE = {
     'plants': re.compile(r'\bplants?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_PLANT\((\d+)\)', re.I),
 }
 WHOLE = ''      # the name of the one result of a plain program
+TEST_SECONDS = 10   # a kit test that takes longer hangs
 
 
 def numbers(text, kind):
@@ -40,12 +45,17 @@ def numbers(text, kind):
     return found
 
 
+def text_of(test):
+    with open(test.source, encoding='utf-8') as f:
+        return f.read()
+
+
 def read_citations(test, kind):
     """test name -> the numbers it cites. A kit test's text is its comment and its body."""
-    with open(test.source, encoding='utf-8') as f:
-        text = f.read()
+    text = text_of(test)
     if not test.configurations:
-        return {WHOLE: numbers(text, kind)}
+        stated = re.search(r'test-%s:([ \d]+)' % kind, text)
+        return {WHOLE: {int(n) for n in stated.group(1).split()} if stated else set()}
     found = {}
     for m in re.finditer(r'(?:/\*(?:(?!\*/).)*\*/[ \t]*\n)?TT_TEST\w*\(\s*\w+\s*,\s*(\w+)[^\n]*\n.*?^\}',
                          text, re.S | re.M):
@@ -57,25 +67,31 @@ def commands(test):
     """(configuration, arguments) of the runs on the simulation."""
     if not test.configurations:
         return [('plain', [])]
-    return [(c, ['--on=sim', '--workers=' + c[len('sim'):]])
+    return [(c, ['--on=sim', '--workers=' + c[len('sim'):], f'--timeout={TEST_SECONDS}'])
             for c in test.configurations if c.startswith('sim')]
 
 
 def runs_here(test, kind):
-    """For the laws: all but plain programs that measure the real clock, or that take long,
-    unless they cite one. For the bugs: what loops over seeds or names a bug."""
+    """For the laws: kit tests, and programs that name one. For the bugs: what loops over
+    seeds or names a bug."""
     if any(read_citations(test, kind).values()):
         return True
     if kind == 'plants':
         return kit_run.calls(test, 'tt_test_seeds')
-    with open(test.source, encoding='utf-8') as f:
-        long = re.search(r'test-labels:.*\b(wall|slow)\b', f.read())
-    return test.configurations or not long
+    return bool(test.configurations) or bool(numbers(text_of(test), kind))
+
+
+def concerns(test, kind, n):
+    """Does the test say anything about variant n? Plain programs run for those only."""
+    if test.configurations or n is None:
+        return True
+    return n in read_citations(test, kind)[WHOLE] | numbers(text_of(test), kind)
 
 
 def run_variant(build, tests, variant, timeout, seeds):
     """(program name, test name) -> 'green', 'red' or 'unfinished'; and all the output."""
     library = os.path.join(build, 'lib', variant)
+    began = time.monotonic()
     jobs = []
     for test in tests:
         for configuration, arguments in commands(test):
@@ -97,6 +113,7 @@ def run_variant(build, tests, variant, timeout, seeds):
                 results[name, key] = 'red'
             else:
                 results.setdefault((name, key), 'green')
+    print(f'{variant}: {len(results)} results in {time.monotonic() - began:.0f} s')
     return results, texts
 
 
@@ -108,8 +125,8 @@ def label(key):
     return key[0] + ('.' + key[1] if key[1] else '')
 
 
-def judge_law(n, cites, sound, broken):
-    """The complaints about law n."""
+def judge_law(n, cites, sound, broken, ran):
+    """The complaints about law n. ran(key): was the test to run with it broken?"""
     complaints = []
     citing = [k for k, cited in cites.items() if n in cited]
     if not citing:
@@ -120,11 +137,11 @@ def judge_law(n, cites, sound, broken):
         elif key not in sound:
             complaints.append(f'{label(key)} cites law {n} but does not run on the simulation')
     for key, state in sorted(sound.items()):
-        if state != 'green' or key in citing:
+        if state != 'green' or key in citing or not ran(key):
             continue
         if key not in broken:
             complaints.append(f'{label(key)} gave no result with law {n} broken')
-        elif broken[key] == 'red' and key in cites:
+        elif broken[key] == 'red' and key in cites and key[1] != WHOLE:
             complaints.append(f'{label(key)} does not cite law {n} but fails without it')
     return complaints
 
@@ -154,7 +171,7 @@ def main():
     parser.add_argument('kind', choices=('laws', 'plants'))
     parser.add_argument('--build', required=True)
     parser.add_argument('--number', type=int)
-    parser.add_argument('--timeout', type=int, default=120)
+    parser.add_argument('--timeout', type=int, default=60)
     args = parser.parse_args()
 
     folder, built = variants(args.build, args.kind)
@@ -183,11 +200,13 @@ def main():
         if n not in built:
             verdict(f'law {n}', [f'no source breaks it: TTI_LAW_BROKEN({n})'])
             continue
-        broken, texts = run_variant(args.build, tests, f'{folder}{n}', args.timeout, seeds)
+        wanted_tests = [t for t in tests if concerns(t, args.kind, n)]
+        names = {t.name for t in wanted_tests}
+        broken, texts = run_variant(args.build, wanted_tests, f'{folder}{n}', args.timeout, seeds)
         if args.kind == 'laws':
             red = sum(1 for k, v in broken.items() if v == 'red')
             print(f'law {n}: {red} red of {len(broken)}')
-            verdict(f'law {n}', judge_law(n, cites, sound, broken))
+            verdict(f'law {n}', judge_law(n, cites, sound, broken, lambda key: key[0] in names))
         else:
             verdict(f'bug {n}', judge_plant(n, cites, sound, broken, texts))
     print(f'{counts["passed"]} passed, {counts["failed"]} failed')
