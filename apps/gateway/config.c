@@ -68,7 +68,7 @@ static int io_kind(const char *text, enum tt_io *ret_io)
 	return bad("--io: '%s' is none of auto, epoll, uring", text);
 }
 
-enum kind { TEXT, MILLISECONDS, SIZE, COUNT, IO };
+enum kind { TEXT, MILLISECONDS, STOP_BOUND, SIZE, COUNT, IO };
 
 struct option {
 	const char *name;
@@ -94,7 +94,7 @@ static const struct option options[] = {
 	{ "--connections-max", COUNT, AT(connections_max), 1, 1000000 },
 	{ "--header-timeout", MILLISECONDS, AT(head_timeout), 1, DAY_MS },
 	{ "--idle-timeout", MILLISECONDS, AT(idle_timeout), 1, DAY_MS },
-	{ "--stop-bound", MILLISECONDS, AT(main.stop_bound), 0, DAY_MS },
+	{ "--stop-bound", STOP_BOUND, AT(main.stop_bound), 0, DAY_MS },
 };
 
 static int set(struct config *c, const struct option *o, const char *value)
@@ -112,6 +112,9 @@ static int set(struct config *c, const struct option *o, const char *value)
 		return 2;
 	if (o->kind == MILLISECONDS)
 		*(int64_t *)field = TT_MS(n);
+	else if (o->kind == STOP_BOUND)
+		/* The library's 0 means its default; here 0 means no time at all. */
+		*(int64_t *)field = n > 0 ? TT_MS(n) : TT_STOP_AT_ONCE;
 	else if (o->kind == SIZE)
 		*(size_t *)field = (size_t)n;
 	else
@@ -174,10 +177,6 @@ int config_parse(int argc, char **argv, struct config *ret_config)
 	}
 	if (c.queue_events < c.events_max)
 		return bad("--queue-events: %u is less than --events-max %zu", c.queue_events, c.events_max);
-	/* The library's 0 means its default; here 0 means no time at all. */
-	for (int i = 2; i < argc; i++)
-		if (strncmp(argv[i], "--stop-bound", 12) == 0 && c.main.stop_bound == 0)
-			c.main.stop_bound = TT_STOP_AT_ONCE;
 	*ret_config = c;
 	return 0;
 }

@@ -87,20 +87,43 @@ static int serve(const struct config *c, struct batcher *b, struct store *reader
 	return rc;
 }
 
+TT_TASK(run_batcher, (struct batcher *, b), (tt_notify *, ended))
+{
+	int rc = batcher_run(b);
+
+	tt_notify_one(ended);
+	return rc;
+}
+
+/* A hard cancel waits for a commit that has begun; a lock that the commit waits for in turn
+ * could hold it for seconds. */
+static void hurry_when_cancelled(int served, tt_notify *ended)
+{
+	int drained = tt_notify_wait(ended);
+
+	if (served == TT_ECANCELED || drained == TT_ECANCELED)
+		/* relaxed: the store looks again and again. */
+		__atomic_store_n(&store_give_up, 1, __ATOMIC_RELAXED);
+}
+
 /* The batcher outlives every request: it is drained after the last connection. */
 static int run_pipeline(const struct config *c, struct store *writer, struct store *reader)
 {
+	tt_notify ended;
 	struct batcher b;
 	int rc;
 
 	TT_TRY(batcher_init(&b, c, writer));
+	tt_notify_init(&ended);
 	{
 		TT_GROUP(pipeline);
-		tt_go(&pipeline, batcher_run, &b);
+		tt_go(&pipeline, run_batcher, &b, &ended);
 		rc = serve(c, &b, reader);
 		tt_chan_close(&b.queue);
+		hurry_when_cancelled(rc, &ended);
 		rc = tt_group_finish(&pipeline, rc);
 	}
+	tt_notify_fini(&ended);
 	batcher_fini(&b);
 	return rc;
 }

@@ -105,6 +105,12 @@ extern const struct store_ops store_sqlite_ops;
 extern void (*store_crash_hook)(const char *point);
 
 /*
+ * Atomic. Set to 1, for good: no store waits for another process's lock any more; whoever
+ * waits for one now fails with -EBUSY within milliseconds. For a stop that is out of time.
+ */
+extern int store_give_up;
+
+/*
  * store_open - open the database that url names, as "sqlite:events.db".
  *
  * Blocks     yes: creates the file and its schema if missing, makes what a crash left durable

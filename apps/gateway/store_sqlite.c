@@ -37,6 +37,7 @@
 #define APPLICATION_ID 0x54754777 /* "TuGw": in the file's header, so that file(1) knows it */
 #define SCHEMA_VERSION 1
 #define BUSY_MS 2000
+#define BUSY_STEP_MS 5     /* how often a lock is tried again */
 #define INSIST_BUSY_MS 100 /* how long upkeep may wait for readers to leave the log */
 #define WAL_PAGES 1000
 #define INSIST_FACTOR 8    /* at so many times wal_pages readers are waited for */
@@ -113,6 +114,7 @@ struct sqlite_store {
 	sqlite3             *db;          /* NULL when CLOSED */
 	sqlite3_stmt        *statements[STATEMENTS];
 	int                  wal_frames;  /* in the log at the last commit */
+	int                  busy_ms;     /* that another's lock is waited for just now */
 	int                  upkeep_at;   /* frames at which upkeep() is due */
 	struct outcome      *outcomes;    /* of the batch under way */
 	size_t               outcomes_cap;
@@ -120,6 +122,7 @@ struct sqlite_store {
 };
 
 void (*store_crash_hook)(const char *point);
+int store_give_up;
 
 static void crash_point(const char *point)
 {
@@ -511,6 +514,19 @@ static int prepare(struct sqlite_store *self, struct report *why)
 	return 0;
 }
 
+/* SQLite asks, the count-th time for one lock, whether to try again. Its own handler cannot
+ * be told to hurry. */
+static int wait_for_lock(void *arg, int count)
+{
+	struct sqlite_store *self = arg;
+
+	/* relaxed: the next step sees it. */
+	if (__atomic_load_n(&store_give_up, __ATOMIC_RELAXED) || count >= self->busy_ms / BUSY_STEP_MS)
+		return 0;
+	sqlite3_sleep(BUSY_STEP_MS);
+	return 1;
+}
+
 static int configure(struct sqlite_store *self, struct report *why)
 {
 	static const char *const sync_sql[] = {
@@ -522,7 +538,8 @@ static int configure(struct sqlite_store *self, struct report *why)
 	int code;
 
 	sqlite3_extended_result_codes(self->db, 1);
-	sqlite3_busy_timeout(self->db, (int)self->options.busy_ms);
+	self->busy_ms = (int)self->options.busy_ms;
+	sqlite3_busy_handler(self->db, wait_for_lock, self);
 	sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	/* Not trusted_schema = OFF: SQLite 3.40 then refuses json_valid() in our own CHECK. */
 	snprintf(sql, sizeof(sql), "PRAGMA cache_size = -%d; PRAGMA journal_size_limit = %u",
@@ -659,12 +676,12 @@ static void upkeep(struct sqlite_store *self)
 		return;
 	self->upkeep_at = self->wal_frames + limit;
 	if (insist)
-		sqlite3_busy_timeout(self->db, INSIST_BUSY_MS);
+		self->busy_ms = INSIST_BUSY_MS;
 	rc = sqlite3_wal_checkpoint_v2(self->db, NULL,
 	                               insist ? SQLITE_CHECKPOINT_TRUNCATE
 	                                      : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (insist)
-		sqlite3_busy_timeout(self->db, (int)self->options.busy_ms);
+		self->busy_ms = (int)self->options.busy_ms;
 	if (rc != SQLITE_OK && is_doubtful(rc, code_of(rc, sqlite3_system_errno(self->db))))
 		distrust(self);
 }

@@ -22,7 +22,8 @@ TT_END_DECLS
  * Returns    what the function returned
  * Cancelled  TT_ECANCELED if it had not started: destructors have run. Once it has started
  *            it is waited for, so that arguments may point into the caller's frame
- * Errors     the function's; -ENOMEM
+ * Errors     the function's; -ENOMEM, -EAGAIN: no thread could be had and none runs, and
+ *            destructors have run
  * Ownership  the function's, from its first instruction
  * Threads    any task
  */

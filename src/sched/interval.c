@@ -5,10 +5,17 @@
 #include "base/panic.h"
 #include "sched/worker.h"
 
+static int64_t later(int64_t now, int64_t period)
+{
+	int64_t at;
+
+	return __builtin_add_overflow(now, period, &at) ? TT_NEVER : at;
+}
+
 tt_interval tt_interval_every(int64_t period)
 {
 	TT_REQUIRE(period > 0, "tt_interval_every: period %lld is not positive", (long long)period);
-	return (tt_interval){ .period = period, .next = tt_now() + period };
+	return (tt_interval){ .period = period, .next = later(tt_now(), period) };
 }
 
 void tti_interval_advance(tt_interval *i)
@@ -20,7 +27,7 @@ void tti_interval_advance(tt_interval *i)
 		i->next += i->period;
 		return;
 	case TT_MISSED_DELAY:
-		i->next = now + i->period;
+		i->next = later(now, i->period);
 		return;
 	case TT_MISSED_SKIP:
 	default:

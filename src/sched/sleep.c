@@ -57,9 +57,12 @@ int tti_sleep_until(int64_t deadline)
 
 int tt_sleep(int64_t timeout)
 {
-	struct tti_home *h = tti_home_here;
+	int64_t deadline = 0;
 
-	return tti_sleep_until(h != NULL ? tti_deadline_after(h, timeout) : 0);
+	/* The clock itself, not the time of this turn: the task may have computed since. */
+	if (timeout > 0 && __builtin_add_overflow(tti_env_now(), timeout, &deadline))
+		deadline = TT_NEVER;
+	return tti_sleep_until(deadline);
 }
 
 int tt_yield(void)

@@ -312,6 +312,7 @@ bool tti_worker_turn(struct tti_worker *w)
 	any = handle_messages(w);
 	if (fire_timers(w) > 0)
 		any = true;
+	tti_home_refill_if_low(&w->home);
 	w->slices_left = w->rt->turn_slices;
 	while (w->slices_left > 0 && (t = pick(w)) != NULL) {
 		w->slices_left--;

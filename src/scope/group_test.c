@@ -933,6 +933,24 @@ TT_TEST(group, task_join_gives_the_code)
 	EXPECT_EQ(there, 33);
 }
 
+static TT_TASK(job_spawns, (tt_group *, g))
+{
+	return tt_go(g, owns, &dropped, 0);
+}
+
+/* A pool job cannot start a child; what it handed over is destroyed. */
+TT_TEST(group, a_pool_job_starts_no_child)
+{
+	int rc;
+
+	dropped = 0;
+	TT_GROUP(g);
+	EXPECT_CODE(tt_blocking(job_spawns, &g), TT_EWRONGCTX);
+	rc = tt_group_end(&g, 0);
+	EXPECT_OK(rc);
+	EXPECT_EQ(dropped, 1);
+}
+
 static int from_pointer(void *arg)
 {
 	*(int *)arg += 1;

@@ -815,12 +815,9 @@ static TT_TASK(hasty_producer, (parcel_chan *, ch), (struct ledger *, l), (unsig
 static int recv_some(parcel_chan *ch, struct parcel *buf, uint64_t *r)
 {
 	switch (next_random(r) % 3) {
-	case 0:
-		return tt_recv_many(ch, buf, 4, (int64_t)(next_random(r) % 2) * TT_US(20));
-	case 1:
-		return tt_try_recv_many(ch, buf, 4);
-	default:
-		return tt_recv(ch, buf);
+	case 0: return tt_recv_many(ch, buf, 4, (int64_t)(next_random(r) % 2) * TT_US(20));
+	case 1: return tt_try_recv_many(ch, buf, 4);
+	default: return tt_recv(ch, buf);
 	}
 }
 

@@ -271,18 +271,13 @@ static TT_TASK(make_ready, (struct things *, t), (int, which))
 
 	TT_TRY(tt_test_wait_all_parked());
 	switch (which) {
-	case 0:
-		return tt_send(&t->empty, &(int){ 5 });
+	case 0: return tt_send(&t->empty, &(int){ 5 });
 	case 1:
 		TT_TRY(tt_recv(&t->full, &v));
 		EXPECT_EQ(v, 41);
 		return 0;
-	case 2:
-		tt_semaphore_release(&t->semaphore, 2);
-		return 0;
-	default:
-		tt_notify_one(&t->notify);
-		return 0;
+	case 2: tt_semaphore_release(&t->semaphore, 2); return 0;
+	default: tt_notify_one(&t->notify); return 0;
 	}
 }
 
@@ -607,7 +602,7 @@ TT_TEST_ON(select, facing_selects_agree_simulated, TT_ON_SIM, "fewer rounds, all
 	check_faces(1000);
 }
 
-#define PEERS 5
+#define PEERS      5
 #define PEER_ITEMS 200
 
 struct crowd {
@@ -640,8 +635,7 @@ static TT_TASK(peer, (struct crowd *, c), (int, id))
 
 		arm = tt_select(TT_ON_RECV_RC(&c->chans[0], &v[0], &rc[0]), TT_ON_RECV_RC(&c->chans[1], &v[1], &rc[1]),
 		                TT_ON_IF(more, TT_ON_SEND(&c->chans[0], &next)),
-		                TT_ON_IF(more, TT_ON_SEND(&c->chans[1], &next)),
-		                TT_ON_TIMEOUT(TT_US(30 + 10 * id)));
+		                TT_ON_IF(more, TT_ON_SEND(&c->chans[1], &next)), TT_ON_TIMEOUT(TT_US(30 + 10 * id)));
 		TT_TRY(arm);
 		if (arm == 2 || arm == 3)
 			next++;
@@ -697,7 +691,8 @@ TT_TEST(select, a_select_does_not_meet_itself)
 static TT_TASK(grab_one_of_two, (struct things *, t), (int, times), (int *, ret_got))
 {
 	for (int i = 0; i < times; i++) {
-		int arm = tt_select(TT_ON_LOCK(&t->mutex), TT_ON_PERMIT(&t->semaphore, 1), TT_ON_TIMEOUT(TT_US(i % 20)));
+		int arm =
+			tt_select(TT_ON_LOCK(&t->mutex), TT_ON_PERMIT(&t->semaphore, 1), TT_ON_TIMEOUT(TT_US(i % 20)));
 
 		TT_TRY(arm);
 		if (arm == 2)

@@ -79,7 +79,8 @@ TT_TEST(semaphore, uninitialised_storage_aborts)
 	              "tt_semaphore_acquire: the semaphore is not initialised");
 	EXPECT_ABORTS(TT_IGNORE(tt_semaphore_try_acquire(&never_initialised, 1)),
 	              "tt_semaphore_try_acquire: the semaphore is not initialised");
-	EXPECT_ABORTS(tt_semaphore_release(&never_initialised, 1), "tt_semaphore_release: the semaphore is not initialised");
+	EXPECT_ABORTS(tt_semaphore_release(&never_initialised, 1),
+	              "tt_semaphore_release: the semaphore is not initialised");
 }
 
 /* A count that overflows is a mistake: permits that nobody had acquired were given back. */

@@ -4,8 +4,9 @@
  * task to group. The text form is in error_text.c.
  *
  * Ownership   error.h. Nodes beyond the embedded one come from the reserve of the worker
- *             that adds them and go to the reserve of the worker that frees them; plain
- *             threads have no reserve, so a pool job keeps one node and counts the rest.
+ *             that adds them and go to the reserve of the worker that frees them. A pool job
+ *             allocates them: it holds nobody up, and its chain goes to its task. Other plain
+ *             threads keep one node and count the rest: nobody would free more.
  */
 #include "task/error.h"
 
@@ -54,14 +55,19 @@ static struct tt_error_node *reserve_take(void)
 {
 	struct tti_home *h = tti_home_here;
 
-	return h != NULL ? (struct tt_error_node *)(void *)tti_stack_pop(&h->free_nodes) : NULL;
+	if (h != NULL)
+		return (struct tt_error_node *)(void *)tti_stack_pop(&h->free_nodes);
+	return thread_error != NULL ? tti_env_alloc(sizeof(struct tt_error_node)) : NULL;
 }
 
-/* A chain may outlive the workers (the root's, reported by tt_main): then it is freed. */
+/* Freed is what came from elsewhere beyond all need, and what outlived the workers: the chain
+ * of the root, which tt_main reports. */
 static void reserve_give(struct tt_error_node *n)
 {
-	if (tti_home_here != NULL)
-		tti_stack_push(&tti_home_here->free_nodes, (struct tti_link *)(void *)n);
+	struct tti_home *h = tti_home_here;
+
+	if (h != NULL && h->free_nodes.len < 2 * TTI_ERROR_NODES_RESERVED)
+		tti_stack_push(&h->free_nodes, (struct tti_link *)(void *)n);
 	else
 		tti_env_free(n);
 }
@@ -154,6 +160,15 @@ void tti_error_wrap(struct tti_error *e, int code, const char *site, const char 
 	push_node(e, site, func, fmt, ap);
 }
 
+static uint32_t count_siblings(const struct tt_error_node *n)
+{
+	uint32_t count = 0;
+
+	for (n = n->sibling; n != NULL; n = n->sibling)
+		count++;
+	return count;
+}
+
 /* from's embedded node is about to go away: a copy takes its place in the chain. */
 static void detach_first(struct tti_error *from, struct tt_error_node *copy)
 {
@@ -164,14 +179,16 @@ static void detach_first(struct tti_error *from, struct tt_error_node *copy)
 	while (*at != NULL && *at != &from->first)
 		at = (const struct tt_error_node **)(uintptr_t)&(*at)->cause;
 	TT_ASSERT(*at != NULL);
-	if (copy == NULL) {
-		*at = from->first.cause;
-		from->dropped++;
-	} else {
+	if (copy != NULL) {
 		*copy = from->first;
 		*at = copy;
+		from->first_used = false;
+		return;
 	}
-	from->first_used = false;
+	*at = from->first.cause;
+	from->first.cause = NULL;
+	from->dropped += 1 + count_siblings(&from->first);
+	free_chain(from, &from->first);
 }
 
 void tti_error_move(struct tti_error *to, struct tti_error *from)
@@ -204,21 +221,24 @@ void tti_error_blame(struct tti_error *e, const struct tt_task *t)
 
 void tti_error_add_sibling(struct tti_error *to, struct tti_error *from)
 {
-	struct tt_error_node *head, *last;
+	struct tt_error_node *last;
+	uint32_t count = 0;
 
 	tti_error_blame(to, tti_current());
-	if (from->first_used)
-		detach_first(from, reserve_take());
-	if (to->head == NULL || from->head == NULL) {
+	last = (struct tt_error_node *)(uintptr_t)to->head;
+	for (; last != NULL && last->sibling != NULL; last = (struct tt_error_node *)(uintptr_t)last->sibling)
+		count++;
+	to->dropped += from->dropped;
+	from->dropped = 0;
+	if (last == NULL || count == TTI_ERROR_SIBLINGS_MAX) {
 		to->dropped++;
 		tti_error_clear(from);
 		return;
 	}
-	head = (struct tt_error_node *)(uintptr_t)to->head;
-	for (last = head; last->sibling != NULL; last = (struct tt_error_node *)(uintptr_t)last->sibling)
-		;
-	last->sibling = from->head;
+	if (from->first_used)
+		detach_first(from, reserve_take());
 	to->dropped += from->dropped;
+	last->sibling = from->head;
 	from->head = NULL;
 	tti_error_init(from);
 }

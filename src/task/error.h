@@ -23,6 +23,7 @@ struct tti_home;
 struct tt_task;
 
 #define TTI_ERROR_TEXT_MAX 96
+#define TTI_ERROR_SIBLINGS_MAX 64            /* beside one node; further ones are only counted */
 
 struct tt_error_node {
 	const struct tt_error_node *cause;   /* what lies below, NULL at the failure itself */
@@ -54,7 +55,7 @@ void tti_error_begin(struct tti_error *e, int code, const char *site, const char
 void tti_error_wrap(struct tti_error *e, int code, const char *site, const char *func, const char *fmt, va_list ap);
 /* to becomes what from was (to's own chain is cleared), from becomes empty. */
 void tti_error_move(struct tti_error *to, struct tti_error *from);
-/* from's chain becomes a sibling of to's head; from becomes empty. */
+/* from's chain becomes a sibling of to's head, if there is room; from becomes empty. */
 void tti_error_add_sibling(struct tti_error *to, struct tti_error *from);
 /* A code without any text still names the task that failed. */
 void tti_error_blame(struct tti_error *e, const struct tt_task *t);

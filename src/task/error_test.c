@@ -192,6 +192,95 @@ TT_TEST(error, an_empty_reserve_costs_text_never_the_code)
 	EXPECT_EQ(tti_home_here->free_nodes.len, reserve);
 }
 
+static TT_TASK(job_fails, (bool, fails))
+{
+	int rc;
+
+	if (!fails)
+		return 0;
+	rc = tt_wrap(tt_fail(-EPROTO, "bad magic"), "read header");
+	return tt_wrap(rc, "open archive");
+}
+
+/* A chain crosses the thread pool with all its steps, and a job that succeeds leaves the task's
+ * own chain alone. */
+TT_TEST(error, chain_crosses_the_thread_pool)
+{
+	static const char *const steps[] = { "in the job", "open archive", "read header", "bad magic" };
+	const tt_error_node *n;
+	tt_error e;
+
+	tt_error_take(&e, tt_wrap(tt_blocking(job_fails, true), "in the job"));
+	n = tt_error_first(&e);
+	for (int i = 0; i < 4; i++, n = tt_error_cause(n)) {
+		REQUIRE_TRUE(n != NULL);
+		EXPECT_STR_EQ(tt_error_message(n), steps[i]);
+	}
+	EXPECT_TRUE(n == NULL);
+	EXPECT_CODE(tt_error_attach(&e), -EPROTO);
+	EXPECT_OK(tt_blocking(job_fails, false));
+	tt_error_take(&e, -EPROTO);
+	EXPECT_TRUE(tt_error_first(&e) != NULL);
+	tt_error_fini(&e);
+}
+
+static void begin(struct tti_error *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tti_error_begin(e, code, "here", "begin", fmt, ap);
+	va_end(ap);
+}
+
+/* A failure with siblings that finds the reserve empty is lost whole: its nodes come back. */
+TT_TEST(error, a_lost_sibling_gives_its_nodes_back)
+{
+	struct tti_stack *reserve = &tti_home_here->free_nodes, taken = { NULL, 0 };
+	struct tti_error to, from, third;
+	size_t before = reserve->len;
+
+	tti_error_init(&to);
+	tti_error_init(&from);
+	tti_error_init(&third);
+	begin(&to, -EIO, "first");
+	begin(&from, -EPROTO, "second");
+	begin(&third, -EPIPE, "beside the second");
+	tti_error_add_sibling(&from, &third);
+	while (reserve->len > 0)
+		tti_stack_push(&taken, tti_stack_pop(reserve));
+	tti_error_add_sibling(&to, &from);
+	while (taken.len > 0)
+		tti_stack_push(reserve, tti_stack_pop(&taken));
+	EXPECT_EQ(to.dropped, 2u);
+	EXPECT_EQ(to.code, -EIO);
+	tti_error_clear(&to);
+	EXPECT_EQ(reserve->len, before);
+}
+
+/* So many siblings and no more are kept: a thousand failures are counted, not stored. */
+TT_TEST(error, siblings_are_bounded)
+{
+	struct tti_error to, from;
+	const tt_error_node *n;
+	uint32_t kept = 0;
+
+	tti_error_init(&to);
+	tti_error_init(&from);
+	begin(&to, -EIO, "first");
+	for (int i = 0; i < 1000; i++) {
+		tti_home_refill_if_low(tti_home_here);
+		begin(&from, -EPROTO, "sibling %d", i);
+		tti_error_add_sibling(&to, &from);
+		EXPECT_EQ(from.code, 0);
+	}
+	for (n = to.head->sibling; n != NULL; n = tt_error_sibling(n))
+		kept++;
+	EXPECT_EQ(kept, TTI_ERROR_SIBLINGS_MAX);
+	EXPECT_EQ(to.dropped, 1000u - kept);
+	tti_error_clear(&to);
+}
+
 /* Names: the system's, the library's, the application's, and of no known code. */
 TT_TEST_PLAIN(error, every_code_has_a_name)
 {

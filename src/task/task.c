@@ -11,7 +11,6 @@ __thread struct tti_home *tti_home_here;
 
 /* Records kept per home for the next spawn. */
 #define FREE_TASKS_MAX 4096
-#define ERROR_NODES_RESERVED 64
 
 void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes)
 {
@@ -20,11 +19,16 @@ void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes)
 	h->next_id = index + 1;
 	h->id_step = n_homes;
 	tti_list_init(&h->tasks);
-	for (int i = 0; i < ERROR_NODES_RESERVED; i++) {
+	tti_home_refill(h);
+}
+
+void tti_home_refill(struct tti_home *h)
+{
+	while (h->free_nodes.len < TTI_ERROR_NODES_RESERVED) {
 		struct tti_link *n = tti_env_alloc(sizeof(struct tt_error_node));
 
 		if (n == NULL)
-			break; /* a smaller reserve: texts get lost sooner, codes never */
+			return; /* a smaller reserve: texts get lost sooner, codes never */
 		tti_stack_push(&h->free_nodes, n);
 	}
 }

@@ -184,8 +184,19 @@ static inline void tti_task_get(struct tt_task *t)
 void tti_task_move(struct tt_task *t, enum tti_task_state to);
 const char *tti_task_state_name(enum tti_task_state s);
 
+#define TTI_ERROR_NODES_RESERVED 64
+
 /* Fills the reserve; fini frees it. */
 void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes);
 void tti_home_fini(struct tti_home *h);
+/* Chains carry nodes to other homes, which keep or free them: between slices, where allocating
+ * harms nobody, the reserve is filled again. */
+void tti_home_refill(struct tti_home *h);
+
+static inline void tti_home_refill_if_low(struct tti_home *h)
+{
+	if (__builtin_expect(h->free_nodes.len < TTI_ERROR_NODES_RESERVED, 0))
+		tti_home_refill(h);
+}
 
 #endif

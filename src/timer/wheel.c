@@ -4,6 +4,9 @@
 
 #include "base/panic.h"
 
+/* How many timers of a slot are looked at for the earliest. */
+#define NEXT_LOOKS_AT 8
+
 /* The first tick at or after a time: a timer may be late, never early. */
 static int64_t tick_after(int64_t ns)
 {
@@ -129,8 +132,8 @@ static size_t fire_current(struct tti_wheel *w)
 	return fired;
 }
 
-/* The next tick after w->tick at which a slot has to be fired or moved down. */
-static int64_t next_event(const struct tti_wheel *w)
+/* The next tick after w->tick at which a slot has to be fired or moved down, and that slot. */
+static int64_t next_event(const struct tti_wheel *w, unsigned *ret_slot)
 {
 	for (unsigned level = 0; level < TTI_WHEEL_LEVELS; level++) {
 		unsigned shift = level * TTI_WHEEL_SLOT_BITS;
@@ -140,6 +143,7 @@ static int64_t next_event(const struct tti_wheel *w)
 		if (later != 0) {
 			uint64_t base = ((uint64_t)w->tick >> shift) & ~(uint64_t)(TTI_WHEEL_SLOTS - 1);
 
+			*ret_slot = level * TTI_WHEEL_SLOTS + (unsigned)__builtin_ctzll(later);
 			return (int64_t)((base + (uint64_t)__builtin_ctzll(later)) << shift);
 		}
 	}
@@ -150,6 +154,7 @@ size_t tti_wheel_advance(struct tti_wheel *w, int64_t now)
 {
 	int64_t target = now >> TTI_WHEEL_TICK_SHIFT;
 	size_t fired = 0;
+	unsigned slot;
 
 	if (w->armed == 0) {
 		if (target > w->tick)
@@ -160,7 +165,7 @@ size_t tti_wheel_advance(struct tti_wheel *w, int64_t now)
 		int64_t next;
 
 		fired += fire_current(w);
-		next = next_event(w);
+		next = next_event(w, &slot);
 		if (next > target) {
 			w->tick = target;
 			break;
@@ -172,16 +177,37 @@ size_t tti_wheel_advance(struct tti_wheel *w, int64_t now)
 	return fired;
 }
 
+/* The earliest deadline in a slot, for a slot of few; else the slot's own start, at which
+ * its timers move down. So a lone timer costs one wake-up, and a crowd no search. */
+static int64_t earliest_in(const struct tti_list *slot, int64_t slot_start)
+{
+	int64_t earliest = TT_NEVER;
+	int seen = 0;
+
+	TTI_LIST_FOR_EACH (n, slot) {
+		const struct tti_timer *t = TTI_CONTAINER_OF(n, struct tti_timer, link);
+
+		if (++seen > NEXT_LOOKS_AT)
+			return slot_start;
+		if (t->deadline < earliest)
+			earliest = t->deadline;
+	}
+	return tick_after(earliest) << TTI_WHEEL_TICK_SHIFT;
+}
+
 int64_t tti_wheel_next(const struct tti_wheel *w)
 {
+	unsigned slot;
 	int64_t next;
 
 	if (w->armed == 0)
 		return TT_NEVER;
 	if ((w->occupied[0] >> index_at((uint64_t)w->tick, 0) & 1) != 0)
 		return w->tick << TTI_WHEEL_TICK_SHIFT;
-	next = next_event(w);
-	return next > INT64_MAX >> TTI_WHEEL_TICK_SHIFT ? TT_NEVER : next << TTI_WHEEL_TICK_SHIFT;
+	next = next_event(w, &slot);
+	if (next > INT64_MAX >> TTI_WHEEL_TICK_SHIFT)
+		return TT_NEVER;
+	return earliest_in(&w->slots[slot], next << TTI_WHEEL_TICK_SHIFT);
 }
 
 bool tti_wheel_is_valid(const struct tti_wheel *w)

@@ -63,9 +63,8 @@ void tti_wheel_arm(struct tti_wheel *w, struct tti_timer *t, int64_t deadline);
 void tti_wheel_cancel(struct tti_wheel *w, struct tti_timer *t);
 /* Fires what is due at now; returns how many fired. */
 size_t tti_wheel_advance(struct tti_wheel *w, int64_t now);
-/* A time at or before the earliest deadline, TT_NEVER when nothing is armed. Waking then
- * either fires a timer or moves some down a level, so that it needs at most LEVELS
- * wake-ups to reach one. */
+/* When to wake next, TT_NEVER when nothing is armed: the tick of the earliest deadline, or,
+ * among many, an earlier time at which some move down a level. */
 int64_t tti_wheel_next(const struct tti_wheel *w);
 bool tti_wheel_is_valid(const struct tti_wheel *w);
 
