@@ -9,6 +9,8 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "base/atomic.h"
+
 TT_TEST_MAIN()
 
 TT_CHAN_TYPE(int_chan, int);
@@ -535,47 +537,71 @@ struct turn {
 	int arm, value;
 };
 
-static TT_TASK(face_left, (int_chan *, a), (int_chan *, b), (struct turn *, turns), (int, rounds))
+struct faces {
+	int_chan a, b;
+	tti_atomic_u32 here[2]; /* the round each side has reached */
+	int rounds;
+	bool together; /* both begin a round at the same moment */
+};
+
+/* Meets the other side before a round, on another thread if there is one. */
+static int meet(struct faces *f, int me, int round)
 {
-	for (int i = 0; i < rounds; i++) {
+	/* release: pairs with the load below. */
+	tti_store_release(&f->here[me], (uint32_t)round + 1);
+	for (int spins = 1; f->together; spins++) {
+		/* acquire: pairs with the store above. */
+		if (tti_load_acquire(&f->here[1 - me]) > (uint32_t)round)
+			break;
+		if (spins % 500 == 0)
+			TT_TRY(tt_yield());
+	}
+	return 0;
+}
+
+static TT_TASK(face_left, (struct faces *, f), (struct turn *, turns))
+{
+	for (int i = 0; i < f->rounds; i++) {
+		TT_TRY(meet(f, 0, i));
 		turns[i].value = -1;
-		turns[i].arm = tt_select(TT_ON_SEND(a, &i), TT_ON_RECV(b, &turns[i].value));
+		turns[i].arm = tt_select(TT_ON_SEND(&f->a, &i), TT_ON_RECV(&f->b, &turns[i].value));
 		TT_TRY(turns[i].arm);
 	}
 	return 0;
 }
 
-static TT_TASK(face_right, (int_chan *, a), (int_chan *, b), (struct turn *, turns), (int, rounds))
+static TT_TASK(face_right, (struct faces *, f), (struct turn *, turns))
 {
-	for (int i = 0; i < rounds; i++) {
-		int v = i + rounds;
+	for (int i = 0; i < f->rounds; i++) {
+		int v = i + f->rounds;
 
+		TT_TRY(meet(f, 1, i));
 		turns[i].value = -1;
-		turns[i].arm = tt_select(TT_ON_RECV(a, &turns[i].value), TT_ON_SEND(b, &v));
+		turns[i].arm = tt_select(TT_ON_RECV(&f->a, &turns[i].value), TT_ON_SEND(&f->b, &v));
 		TT_TRY(turns[i].arm);
 	}
 	return 0;
 }
 
-static int face_each_other(int_chan *a, int_chan *b, struct turn *left, struct turn *right, int rounds)
+static int face_each_other(struct faces *f, struct turn *left, struct turn *right)
 {
 	static const tt_child_options first = { .worker = TT_WORKER(0) }, last = { .worker = TT_WORKER(3) };
 
 	TT_GROUP(g);
-	tt_go_with(&g, &first, face_left, a, b, left, rounds);
-	tt_go_with(&g, &last, face_right, a, b, right, rounds);
+	tt_go_with(&g, &first, face_left, f, left);
+	tt_go_with(&g, &last, face_right, f, right);
 	return tt_group_end(&g, 0);
 }
 
 static struct turn left_turns[20000], right_turns[20000];
 
-static void check_faces(int rounds)
+static void check_faces(int rounds, bool together)
 {
-	int_chan a, b;
+	struct faces f = { .rounds = rounds, .together = together };
 
-	REQUIRE_OK(tt_chan_init(&a, 0));
-	REQUIRE_OK(tt_chan_init(&b, 0));
-	EXPECT_CODE(face_each_other(&a, &b, left_turns, right_turns, rounds), 0);
+	REQUIRE_OK(tt_chan_init(&f.a, 0));
+	REQUIRE_OK(tt_chan_init(&f.b, 0));
+	EXPECT_CODE(face_each_other(&f, left_turns, right_turns), 0);
 	for (int i = 0; i < rounds; i++) {
 		const struct turn *l = &left_turns[i], *r = &right_turns[i];
 
@@ -584,8 +610,8 @@ static void check_faces(int rounds)
 		EXPECT_EQ(l->value, l->arm == 0 ? -1 : i + rounds);
 		EXPECT_EQ(r->value, r->arm == 0 ? i : -1);
 	}
-	tt_chan_fini(&a);
-	tt_chan_fini(&b);
+	tt_chan_fini(&f.a);
+	tt_chan_fini(&f.b);
 }
 
 /* Two selects face each other over two channels, from two workers: each round one value
@@ -593,13 +619,14 @@ static void check_faces(int rounds)
 TT_TEST_ON(select, facing_selects_agree, TT_ON_REAL, "many rounds; facing_selects_agree_simulated")
 {
 	TT_LAW(4);
-	check_faces(20000);
+	check_faces(20000, false);
+	check_faces(20000, true);
 }
 
 TT_TEST_ON(select, facing_selects_agree_simulated, TT_ON_SIM, "fewer rounds, all orders")
 {
 	TT_LAW(4);
-	check_faces(1000);
+	check_faces(1000, false);
 }
 
 #define PEERS      5

@@ -172,6 +172,49 @@ TT_TEST_ON(foreign_thread, lingers, TT_ON_REAL, "needs threads")
 	tt_chan_fini(&s.ch);
 }
 
+#define CLOSE_CALLS 400
+
+static void *thread_lingers_often(void *arg)
+{
+	struct stream *s = arg;
+	int buf[4], next = 0, n;
+
+	while ((n = tt_recv_many(&s->ch, buf, 2, TT_US(60))) > 0)
+		for (int i = 0; i < n; i++)
+			s->errors += buf[i] != next++;
+	s->errors += n != 0 || next != 2 * CLOSE_CALLS;
+	return NULL;
+}
+
+static void let_pass(int64_t time)
+{
+	struct timespec from, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while (TT_SEC(now.tv_sec - from.tv_sec) + now.tv_nsec - from.tv_nsec < time);
+}
+
+/* An item that arrives just as the linger ends is received: now, or by the next call. */
+TT_TEST_ON(foreign_thread, loses_nothing_as_a_linger_ends, TT_ON_REAL, "needs threads")
+{
+	struct stream s = { .errors = 0 };
+	pthread_t t;
+
+	REQUIRE_OK(tt_chan_init(&s.ch, 0));
+	t = start(thread_lingers_often, &s);
+	for (int i = 0; i < CLOSE_CALLS; i++) {
+		EXPECT_CODE(tt_send(&s.ch, &(int){ 2 * i }), 0);
+		let_pass(TT_US(50 + i % 80)); /* the linger, and what a timer may be late */
+		EXPECT_CODE(tt_send(&s.ch, &(int){ 2 * i + 1 }), 0);
+	}
+	tt_chan_close(&s.ch);
+	join(t);
+	EXPECT_EQ(s.errors, 0);
+	tt_chan_fini(&s.ch);
+}
+
 #define CROWD_ITEMS 600
 
 struct crowd {
