@@ -114,8 +114,8 @@ static TT_TASK(sleep_until_noted, (struct trace *, t), (int64_t, time), (int, li
 static int let_others_run(int64_t time, int limit, struct trace *t)
 {
 	TT_GROUP(g);
-	tt_go_with(&g, &nearby, sleep_until_noted, t, time, limit);
 	tt_go_with(&g, &nearby, note, t, 1);
+	tt_go_with(&g, &nearby, sleep_until_noted, t, time, limit); /* the newest starts first */
 	return tt_group_end(&g, 0);
 }
 

@@ -172,7 +172,7 @@ TT_TEST_ON(foreign_thread, lingers, TT_ON_REAL, "needs threads")
 	tt_chan_fini(&s.ch);
 }
 
-#define CLOSE_CALLS 400
+#define CLOSE_CALLS 1000
 
 static void *thread_lingers_often(void *arg)
 {
@@ -206,7 +206,7 @@ TT_TEST_ON(foreign_thread, loses_nothing_as_a_linger_ends, TT_ON_REAL, "needs th
 	t = start(thread_lingers_often, &s);
 	for (int i = 0; i < CLOSE_CALLS; i++) {
 		EXPECT_CODE(tt_send(&s.ch, &(int){ 2 * i }), 0);
-		let_pass(TT_US(50 + i % 80)); /* the linger, and what a timer may be late */
+		let_pass(TT_US(60 + i % 200)); /* the linger, and what a timer may be late */
 		EXPECT_CODE(tt_send(&s.ch, &(int){ 2 * i + 1 }), 0);
 	}
 	tt_chan_close(&s.ch);
