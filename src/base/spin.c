@@ -3,3 +3,4 @@
 #include "base/spin.h"
 
 __thread int tti_spin_held;
+void (*tti_spin_yield)(void);

@@ -15,6 +15,21 @@ typedef struct tti_spin { tti_atomic_u32 word; } tti_spin;
 /* Spinlocks the calling thread holds; maintained where assertions are on. */
 extern __thread int tti_spin_held;
 
+/* Offers the core to others; set by env/ before main(), since base/ makes no system call. */
+extern void (*tti_spin_yield)(void);
+
+/* One turn of a loop that waits for the next few instructions of another thread. That
+ * thread may have lost its core: after so many turns it is offered ours. */
+#define TTI_SPINS_PER_YIELD 128
+
+static inline void tti_spin_pause(unsigned *turns)
+{
+	if (++*turns % TTI_SPINS_PER_YIELD == 0 && tti_spin_yield != NULL)
+		tti_spin_yield();
+	else
+		tti_cpu_relax();
+}
+
 static inline void tti_spin_init(tti_spin *l)
 {
 	/* relaxed: nobody else can know the lock yet. */
@@ -24,11 +39,12 @@ static inline void tti_spin_init(tti_spin *l)
 static inline void tti_spin_lock(tti_spin *l)
 {
 	uint32_t free_word = 0;
+	unsigned turns = 0;
 
 	/* acquire: pairs with the release in tti_spin_unlock(). */
 	while (!tti_cas_acquire(&l->word, &free_word, 1)) {
 		free_word = 0;
-		tti_cpu_relax();
+		tti_spin_pause(&turns);
 	}
 #ifndef TT_NO_ASSERT
 	tti_spin_held++;

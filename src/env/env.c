@@ -19,6 +19,7 @@
 
 #include "arch/syscall.h"
 #include "base/panic.h"
+#include "base/spin.h"
 
 #define NS_PER_SEC 1000000000
 
@@ -116,6 +117,16 @@ static void real_thread_join(struct tti_thread *t)
 
 	memcpy(&handle, t->handle, sizeof(handle));
 	pthread_join(handle, NULL);
+}
+
+static void offer_core(void)
+{
+	tti_syscall6(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+__attribute__((constructor)) static void install_yield(void)
+{
+	tti_spin_yield = offer_core;
 }
 
 const struct tti_env_ops tti_env_real = {

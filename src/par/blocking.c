@@ -325,7 +325,7 @@ bool tti_job_withdraw(struct tti_job *j)
 static void pool_shutdown(struct pool *p)
 {
 	struct pool_thread *t;
-	unsigned left;
+	unsigned left, turns = 0;
 
 	do {
 		tti_spin_lock(&p->lock);
@@ -336,7 +336,7 @@ static void pool_shutdown(struct pool *p)
 		if (t != NULL)
 			hand_over(t);
 		else if (left > 0)
-			tti_cpu_relax(); /* its job came back, it is about to look at closing */
+			tti_spin_pause(&turns); /* its job came back, it is about to look at closing */
 		reap_ended(p);
 	} while (left > 0);
 }

@@ -150,7 +150,8 @@ static int one_thread(void)
 	return tt_main_with(&o, two_jobs_one_thread);
 }
 
-/* A second thread cannot be had while the only one becomes idle: that one takes the job. */
+/* A second thread cannot be had while the only one becomes idle: that one takes the job. The
+ * message of its first one comes while the worker is busy and about to sleep: law 9. */
 TT_TEST_PLAIN(scarce, an_idle_thread_takes_what_no_new_one_could)
 {
 	wait_for_first_job = true;

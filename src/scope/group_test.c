@@ -367,7 +367,8 @@ static int cancelled_with(int body_rc, const tt_child_options *from)
 	return tt_group_end(&g, body_rc);
 }
 
-/* tt_cancel_with(canceller, code, ...) makes the end return code, with the reason. */
+/* tt_cancel_with(canceller, code, ...) makes the end return code, with the reason. The exit of
+ * the child that asked for it crosses the cancel: law 11. */
 TT_TEST(group, canceller_code_is_returned_with_its_reason)
 {
 	const tt_child_options *from[] = { &nearby, &elsewhere };
@@ -786,7 +787,8 @@ static int daemon_of_a_daemon(void)
 	return tt_group_end(&g, 0);
 }
 
-/* A daemon that starts a daemon while the group ends does not hold the end for ever. */
+/* A daemon that starts a daemon while the group ends does not hold the end for ever. (It is
+ * woken from another worker, as in the tests of policies below: law 5.) */
 TT_TEST(group, a_daemon_of_a_daemon_does_not_hold_the_end)
 {
 	for (int i = 0; i < 20; i++)
@@ -838,7 +840,7 @@ TT_TEST(group, fail_fast_cancels_the_others)
 	EXPECT_TRUE(b.cancelled);
 }
 
-/* Collect-all: nobody is cancelled; the first failure is the code, the rest are siblings. */
+/* Collect-all: nobody is cancelled; the first failure is the code, the rest are siblings. law 5 */
 TT_TEST(group, collect_all_keeps_every_failure)
 {
 	struct told a = { .rc = TT_EPROTO }, b = { .rc = TT_EIO };
@@ -861,7 +863,8 @@ TT_TEST(group, first_success_is_the_result)
 	EXPECT_TRUE(b.cancelled);
 }
 
-/* First-success: a failure before it changes nothing; if all fail, the first failure counts. */
+/* First-success: a failure before it changes nothing; if all fail, the first failure counts.
+ * law 5 */
 TT_TEST(group, first_success_survives_failures)
 {
 	struct told a = { .rc = TT_EIO }, b = { .rc = 18 };
@@ -875,7 +878,7 @@ TT_TEST(group, first_success_survives_failures)
 	tt_error_fini(&e);
 }
 
-/* Isolate: a failure is forgotten, and the others go on. */
+/* Isolate: a failure is forgotten, and the others go on. law 5 */
 TT_TEST(group, isolate_forgets_failures)
 {
 	struct told a = { .rc = TT_EIO }, b = { .rc = 0 };
@@ -964,7 +967,8 @@ TT_TEST(group, a_pool_job_starts_no_child)
 
 static int from_pointer(void *arg)
 {
-	*(int *)arg += 1;
+	/* relaxed: the group's end orders it for who reads it. */
+	__atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 

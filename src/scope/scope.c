@@ -117,6 +117,8 @@ static void tell_children(struct tti_home *h, struct tti_group *g)
 	TTI_LIST_FOR_EACH (n, &g->children) {
 		struct tt_task *child = TTI_CONTAINER_OF(n, struct tt_task, sibling);
 
+		if (child->exit_received)
+			continue; /* the one whose failure is the cause, or one that is on its way out */
 		if (child->home == h)
 			visit_later(h, child);
 		else

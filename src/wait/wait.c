@@ -24,6 +24,8 @@ void tti_waiter_init(struct tti_waiter *w, const char *verb, const void *object)
 
 bool tti_claim(struct tti_waiter *w)
 {
+	unsigned turns = 0;
+
 	for (;;) {
 		uint32_t seen = TTI_WAITING;
 
@@ -35,7 +37,7 @@ bool tti_claim(struct tti_waiter *w)
 			return true;
 		if (seen == TTI_CLAIMED)
 			return false;
-		tti_cpu_relax();
+		tti_spin_pause(&turns);
 	}
 }
 
@@ -56,6 +58,8 @@ bool tti_claim_self(struct tti_waiter *w)
  */
 enum tti_pair tti_claim_pair(struct tti_waiter *self, struct tti_waiter *partner)
 {
+	unsigned turns = 0;
+
 	if (self == NULL)
 		return tti_claim(partner) ? TTI_PAIR_BOTH : TTI_PAIR_PARTNER_GONE;
 	TT_ASSERT(self != partner);
@@ -75,13 +79,13 @@ enum tti_pair tti_claim_pair(struct tti_waiter *self, struct tti_waiter *partner
 			}
 			if (seen == TTI_CLAIMED || (uintptr_t)self > (uintptr_t)partner)
 				break;
-			tti_cpu_relax();
+			tti_spin_pause(&turns);
 		}
 		/* release: pairs with the acquire of the next claim of this waiter. */
 		tti_store_release(&self->claim, TTI_WAITING);
 		if (seen == TTI_CLAIMED)
 			return TTI_PAIR_PARTNER_GONE;
-		tti_cpu_relax();
+		tti_spin_pause(&turns);
 	}
 }
 

@@ -317,7 +317,8 @@ static int ping_pong_program(void)
 	return tt_main_with(&two_workers, ping_pong, 30000);
 }
 
-/* Two workers that fall asleep after each message miss none: law 9. */
+/* Two workers that fall asleep after each message miss none, and each resumes its own task:
+ * laws 5 and 9. */
 TT_TEST_PLAIN(cross_worker, no_wake_is_lost_by_falling_asleep)
 {
 	EXPECT_TRUE(ends_well(ping_pong_program));
@@ -417,7 +418,8 @@ static int cancels_meet_exits_program(void)
 	return tt_main_with(&two_workers, cancels_meet_exits);
 }
 
-/* A child whose cancel and exit cross is given back exactly once, after both: law 11. */
+/* A child whose cancel and exit cross is given back exactly once, after both: law 11. The exit
+ * comes while its reader is busy and about to sleep: law 9. */
 TT_TEST_PLAIN(cross_worker, an_exit_waits_for_the_acknowledgement)
 {
 	EXPECT_TRUE(ends_well(cancels_meet_exits_program));

@@ -2,15 +2,22 @@
 # shellcheck shell=sh disable=SC2034
 # seeds.sh - TESTING row 5: seeded simulation with faults; the failing seed is printed.
 #
-# Runs the kit tests that loop over tt_test_seeds(). A night goes in slices and remembers
-# where the next one begins, so that it can be resumed.
+# Runs the kit tests that loop over tt_test_seeds(); torture, where each seed is hundreds of
+# runs, gets a thirtieth. A night goes in slices and remembers where the next one begins,
+# so that it can be resumed.
 tier_about='simulated seeds with faults (10,000; a night 10 million)'
 tier_budget=120
 tier_budget_night=28800
 
+seeded() { # first count pattern-of-names
+	run_counted tools/kit_run.py --build build/release --on sim --workers 1,2,4 \
+		--calls tt_test_seeds --filter "$3" --timeout 14400 \
+		--extra "--seed=$1 --seeds=$2 --timeout=3600"
+}
+
 slice_of_seeds() { # first count
-	run_counted tools/kit_run.py --build build/release --on sim --workers 1,4 \
-		--calls tt_test_seeds --extra "--seed=$1 --seeds=$2" --timeout 14400
+	seeded "$1" "$2" '^(?!.*torture)' || return
+	seeded "$1" $(($2 / 30 + 1)) torture
 }
 
 tier_run() {

@@ -6,7 +6,6 @@ tier_budget=60
 tier_budget_night=60
 
 tier_run() {
-	build release || return
-	[ -x build/release/bin/tutti-gateway ] || { absent 'no tutti-gateway'; return; }
+	[ -f apps/gateway/main.c ] || { absent 'no gateway'; return; }
 	run_counted tools/up_check.sh
 }
