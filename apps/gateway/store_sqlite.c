@@ -114,7 +114,8 @@ struct sqlite_store {
 	sqlite3             *db;          /* NULL when CLOSED */
 	sqlite3_stmt        *statements[STATEMENTS];
 	int                  wal_frames;  /* in the log at the last commit */
-	int                  busy_ms;     /* that another's lock is waited for just now */
+	int                  busy_ms;     /* that another's lock is waited for just now ... */
+	int64_t              busy_since;  /* ... from this ms of the monotonic clock on */
 	int                  upkeep_at;   /* frames at which upkeep() is due */
 	struct outcome      *outcomes;    /* of the batch under way */
 	size_t               outcomes_cap;
@@ -514,14 +515,25 @@ static int prepare(struct sqlite_store *self, struct report *why)
 	return 0;
 }
 
-/* SQLite asks, the count-th time for one lock, whether to try again. Its own handler cannot
- * be told to hurry. */
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* SQLite asks, after count refusals of one lock, whether to try again. Its own handler cannot
+ * be told to hurry, and adds up what it meant to sleep: long, on a busy machine. */
 static int wait_for_lock(void *arg, int count)
 {
 	struct sqlite_store *self = arg;
+	int64_t now = monotonic_ms();
 
+	if (count == 0)
+		self->busy_since = now;
 	/* relaxed: the next step sees it. */
-	if (__atomic_load_n(&store_give_up, __ATOMIC_RELAXED) || count >= self->busy_ms / BUSY_STEP_MS)
+	if (__atomic_load_n(&store_give_up, __ATOMIC_RELAXED) || now - self->busy_since >= self->busy_ms)
 		return 0;
 	sqlite3_sleep(BUSY_STEP_MS);
 	return 1;

@@ -289,6 +289,8 @@ TT_TEST_ON(blocking, more_jobs_than_threads, TT_ON_REAL, "a simulated job runs i
 
 	for (int i = 0; i < JOBS; i++)
 		rc[i] = 9;
+	/* The bound is exact once a thread has come to life. */
+	EXPECT_EQ(tt_blocking(add, 1, 1, &(uintptr_t){ 0 }), 2);
 	EXPECT_CODE(crowd(&gate, rc), 0);
 	for (int i = 0; i < JOBS; i++) {
 		ran += rc[i] == 5;

@@ -62,7 +62,7 @@ def results_of(answer):
 
 def locked_store_is_503(t):
     """TEST A store that stays locked: 503, nothing stored, not ready; then all is well again."""
-    g = t.gateway()
+    g = t.gateway('--deadline', 30000)  # the verdict comes first, however many commits it takes
     g.noise = [LOCKED, WORKS]
     failed = error('the store failed; nothing of this request was stored')
     with g.lock():
