@@ -125,8 +125,14 @@ int tt_notify_wait(tt_notify *storage)
 
 	if (tti_current_or_panic("tt_notify_wait") == NULL)
 		return TT_EWRONGCTX;
-	rc = tti_checkpoint();
-	return rc < 0 ? rc : tti_wait_arm(&arm, true);
+	/* "while (!condition) tt_notify_wait()" must not miss what happens in between: nobody
+	 * else of this worker runs from the caller's look until it is enlisted. */
+	rc = tti_check_cancel();
+	if (rc < 0)
+		return rc;
+	rc = tti_wait_arm(&arm, true);
+	tti_spend_budget();
+	return rc;
 }
 
 tt_arm tt_on_notify_(tt_notify *n)

@@ -180,4 +180,22 @@ static inline int tti_checkpoint(void)
 	return tti_checkpoint_slow(h);
 }
 
+/* The two halves of that check, for calls that must not let others run between the caller's
+ * look at its own state and the wait for it to change: first the cancel, and after the
+ * effect the budget. */
+static inline int tti_check_cancel(void)
+{
+	struct tti_home *h = tti_home_here;
+
+	return h != NULL && (h->current->cancel_bits & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
+}
+
+static inline void tti_spend_budget(void)
+{
+	struct tti_home *h = tti_home_here;
+
+	if (h != NULL && --h->budget <= 0)
+		TT_IGNORE(tti_checkpoint_slow(h));
+}
+
 #endif

@@ -8,6 +8,13 @@
 
 #include "base/spin.h"
 
+/* The count behind law 8 is kept where assertions are on. */
+#ifdef TT_NO_ASSERT
+#define COUNTS_HELD 0
+#else
+#define COUNTS_HELD 1
+#endif
+
 static tti_spin lock, other;
 static int counter, pair[2];
 
@@ -44,7 +51,7 @@ static void nested(void)
 {
 	tti_spin_lock(&lock);
 	tti_spin_lock(&other);
-	MODEL_ASSERT(tti_spin_held == 2);
+	MODEL_ASSERT(tti_spin_held == 2 || !COUNTS_HELD);
 	model_plain_write(pair[0], 1);
 	model_plain_write(pair[1], 1);
 	tti_spin_unlock(&other);
@@ -56,7 +63,7 @@ static void in_turn(void)
 	int first, second;
 
 	tti_spin_lock(&other);
-	MODEL_ASSERT(tti_spin_held == 1);
+	MODEL_ASSERT(tti_spin_held == 1 || !COUNTS_HELD);
 	second = model_plain_read(pair[1]);
 	tti_spin_unlock(&other);
 	tti_spin_lock(&lock);
