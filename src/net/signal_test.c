@@ -277,6 +277,7 @@ static int status_of(pid_t pid, int news, int client)
 /* SIGTERM: no new connections, the old one is served to its end, and the exit status is 0. */
 TT_TEST_PLAIN(signal, sigterm_finishes_what_there_is)
 {
+	/* laws 1, 7, 9, 11 */
 	skip_where_signals_are_held();
 	for (unsigned workers = 1; workers <= 3; workers += 2) {
 		int news, client, status;

@@ -151,6 +151,7 @@ static TT_TASK(accept_and_close, (tt_fd *, listener), (int, n))
 /* Many tasks ask for one name at a time; some are cancelled meanwhile; the rest connect. */
 TT_TEST(tcp, name_lookups_are_shared_and_abandoned)
 {
+	/* law 1 */
 	static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
 	char addr[32];
 	tt_fd *listener = test_listener(addr, NULL), *fd;

@@ -87,6 +87,7 @@ TT_TEST_PLAIN(dump, needs_a_runtime)
 /* The counters agree with what the test did. */
 TT_TEST(stats, count_what_happened)
 {
+	/* law 5 */
 	tt_stats before, after;
 	tt_notify never;
 

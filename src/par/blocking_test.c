@@ -253,7 +253,6 @@ TT_TEST_ON(blocking, a_running_job_is_waited_for, TT_ON_REAL, "a simulated job r
 	struct gate gate = { .open.v = 0 };
 	int rc = 9;
 
-	TT_LAW(1);
 	EXPECT_CODE(cancel_a_running_job(&gate, &rc), 0);
 	EXPECT_EQ(rc, 5);
 	EXPECT_EQ(counted(&gate.left), 1u);
@@ -450,6 +449,7 @@ static int drain(int_chan *ch, int n)
  * not. */
 TT_TEST(blocking, a_job_sends_to_a_task)
 {
+	/* law 5 */
 	int_chan ch;
 
 	REQUIRE_OK(tt_chan_init(&ch, 100));

@@ -196,6 +196,7 @@ static int five_receivers(int_chan *ch, int *got, int *rc)
  * send serves them too, even through a rendezvous. */
 TT_TEST(channel, receivers_are_served_in_order)
 {
+	/* law 5 */
 	for (size_t capacity = 0; capacity < 3; capacity++) {
 		int got[5] = { -1, -1, -1, -1, -1 }, rc[5] = { 0 };
 		int_chan ch;
@@ -233,6 +234,7 @@ static int five_senders(int_chan *ch, size_t capacity, int *rc)
  * whether their senders had to wait or not. */
 TT_TEST(channel, senders_are_served_in_order)
 {
+	/* law 5 */
 	for (size_t capacity = 0; capacity < 4; capacity++) {
 		int rc[5] = { -1, -1, -1, -1, -1 };
 		int_chan ch;
@@ -265,6 +267,7 @@ static int meet(int_chan *ch)
 /* A channel of capacity 0 holds nothing: a send ends only when a receiver took the item. */
 TT_TEST(channel, capacity_0_is_a_rendezvous)
 {
+	/* law 5 */
 	int_chan ch;
 
 	REQUIRE_OK(tt_chan_init(&ch, 0));
@@ -298,6 +301,7 @@ static int stream(int_chan *ch, int count)
 /* A stream from one task to another, on whatever worker, arrives whole and in order. */
 TT_TEST(channel, a_stream_keeps_its_order)
 {
+	/* law 5 */
 	for (size_t capacity = 0; capacity < 6; capacity += 2) {
 		int_chan ch;
 
@@ -345,6 +349,7 @@ static int close_on_waiting_receivers(int_chan *ch, int *got, int *rc)
 /* Close wakes every receiver that waits: there will be nothing. */
 TT_TEST(channel, close_wakes_receivers)
 {
+	/* law 5 */
 	for (size_t capacity = 0; capacity < 2; capacity++) {
 		int got[3] = { -1, -1, -1 }, rc[3] = { -1, -1, -1 };
 		int_chan ch;
@@ -372,6 +377,7 @@ static int close_on_waiting_senders(int_chan *ch, int *rc)
 /* Close wakes every sender that waits with TT_ECLOSED; what was in before is still received. */
 TT_TEST(channel, close_wakes_senders)
 {
+	/* law 5 */
 	for (size_t capacity = 0; capacity < 2; capacity++) {
 		int rc[3] = { 1, 1, 1 }, got = -1;
 		int_chan ch;
@@ -420,6 +426,7 @@ static int consume_ninety(int_chan *ch)
 /* TT_CLOSE_AT_END: the last producer closes, no earlier one does. */
 TT_TEST(channel, last_producer_closes)
 {
+	/* law 5 */
 	int_chan ch;
 
 	REQUIRE_OK(tt_chan_init(&ch, 2));
@@ -434,6 +441,7 @@ TT_TEST(channel, last_producer_closes)
  * try form is none. */
 TT_TEST(channel, a_cancelled_call_did_nothing)
 {
+	/* law 3 */
 	int_chan ch;
 	int got = -1, buf[2] = { -1, -1 };
 	size_t done = 9;
@@ -493,6 +501,7 @@ static int cancel_first_of_two_senders(int_chan *ch, int *rc)
 /* Room that comes free just after the first waiting sender was cancelled goes to the next. */
 TT_TEST(channel, a_cancelled_sender_is_passed_over)
 {
+	/* law 4 */
 	int_chan ch;
 	int rc[2] = { 1, 1 };
 
@@ -521,6 +530,7 @@ static int cancel_first_of_two_receivers(int_chan *ch, int *got, int *rc)
 /* So does an item. */
 TT_TEST(channel, a_cancelled_receiver_is_passed_over)
 {
+	/* law 4 */
 	for (size_t capacity = 0; capacity < 2; capacity++) {
 		int got[2] = { -1, -1 }, rc[2] = { 9, 9 };
 		int_chan ch;
@@ -553,7 +563,6 @@ TT_TEST(channel, an_item_handed_over_beats_a_later_cancel)
 	int_chan ch;
 	int got = -1, rc = 9;
 
-	TT_LAW(3);
 	REQUIRE_OK(tt_chan_init(&ch, 0));
 	EXPECT_CODE(serve_then_cancel(&ch, &got, &rc), 0);
 	EXPECT_EQ(rc, 1);
@@ -712,6 +721,7 @@ static int cut_the_linger(int_chan *ch, bool by_close, int *ret_buf, int *ret_n)
 /* A linger that is cancelled, or sees the end, delivers what it has. */
 TT_TEST(channel, recv_many_never_drops_items)
 {
+	/* law 5 */
 	for (int by_close = 0; by_close < 2; by_close++) {
 		int buf[8] = { 0 }, n = -1;
 		int_chan ch;
@@ -758,6 +768,7 @@ static int cut_after_two(int_chan *ch, enum cut cut, size_t *ret_done, int *ret_
 /* tt_send_many says how many it sent: those two taken and the three in the ring. */
 TT_TEST(channel, send_many_reports_progress)
 {
+	/* law 5 */
 	static const struct {
 		enum cut cut;
 		int rc;
@@ -863,6 +874,7 @@ static int haste(parcel_chan *ch, struct ledger *l)
  * many sends and receives are cut short on several workers at once. */
 TT_TEST(channel, nothing_is_lost_or_doubled_by_cancels)
 {
+	/* laws 3, 4, 5 */
 	static const size_t capacities[] = { 0, 1, 3, 16 };
 
 	for (int c = 0; c < 4; c++) {

@@ -57,6 +57,7 @@ static int visitors(struct guarded *s)
 /* One task at a time is inside, also when it parks there. */
 TT_TEST(mutex, excludes)
 {
+	/* laws 5, 8 */
 	struct guarded s = { .inside = 0 };
 
 	tt_mutex_init(&s.lock);
@@ -70,6 +71,7 @@ static struct guarded in_zeroed_storage;
 /* Static storage of zeros is a mutex without an init. */
 TT_TEST(mutex, zeroed_static_storage_works)
 {
+	/* laws 5, 8 */
 	struct guarded *s = &in_zeroed_storage;
 
 	tt_mutex_fini(&s->lock);
@@ -113,6 +115,7 @@ static int line_up(struct line *l, const tt_child_options *where)
 /* Waiters get the lock in the order they came; an unlock hands it over, so nobody overtakes. */
 TT_TEST(mutex, is_handed_over_in_order)
 {
+	/* laws 5, 8 */
 	struct line l = { .n = 0 };
 
 	tt_mutex_init(&l.lock);
@@ -207,6 +210,7 @@ static int cleanup_waits(struct line *l)
 /* TT_LOCK inside a cancelled scope waits, locks, and does not fail. */
 TT_TEST(mutex, cleanup_can_lock)
 {
+	/* laws 5, 8 */
 	struct line l = { .n = 0 };
 
 	tt_mutex_init(&l.lock);
@@ -246,6 +250,7 @@ static int cancel_the_first(struct line *l, const tt_child_options *where, int *
  * the lock. */
 TT_TEST(mutex, a_cancelled_waiter_is_passed_over)
 {
+	/* laws 4, 5, 8 */
 	struct line l = { .n = 0 };
 	int rc = 9;
 
@@ -292,6 +297,7 @@ static int hasty_visitors(struct guarded *s, int *got)
  * the end. */
 TT_TEST(mutex, excludes_under_cancels)
 {
+	/* laws 4, 5, 8 */
 	struct guarded s = { .inside = 0 };
 	int got[8] = { 0 };
 	long sum = 0;

@@ -103,6 +103,7 @@ static int one_by_one(tt_notify *n, int *rc)
 /* tt_notify_one wakes exactly one: the one that has waited longest. */
 TT_TEST(notify, one_wakes_one_in_order)
 {
+	/* law 5 */
 	int rc[4] = { 9, 9, 9, 9 };
 	tt_notify n;
 
@@ -130,6 +131,7 @@ static int all_at_once(tt_notify *n, int *rc)
 /* tt_notify_all wakes everybody who waits, and nobody who comes later. */
 TT_TEST(notify, all_wakes_those_present)
 {
+	/* law 5 */
 	int rc[5] = { 9, 9, 9, 9, 9 };
 	tt_notify n;
 
@@ -169,6 +171,7 @@ static int cancel_the_first(tt_notify *n, bool with_second, int *rc)
 /* A wake-up that a cancelled waiter could not use goes to the next, or is stored. */
 TT_TEST(notify, a_cancelled_waiter_is_passed_over)
 {
+	/* law 4 */
 	for (int with_second = 0; with_second < 2; with_second++) {
 		int rc[2] = { 9, 9 };
 		tt_notify n;
@@ -209,6 +212,7 @@ static int race_with_cancel(tt_notify *n, int signals, int *rc)
  * are woken as there were wake-ups, since enough others wait. */
 TT_TEST(notify, wake_ups_are_conserved)
 {
+	/* laws 4, 5 */
 	for (int round = 0; round < 60; round++) {
 		int rc[WAITERS] = { 9, 9, 9, 9, 9, 9 }, signals = 1 + round % 3;
 		tt_notify n;
@@ -262,6 +266,7 @@ static int exchange_mail(struct mailbox *m, int count)
 /* What it is for: a look followed by a wait misses nothing. */
 TT_TEST(notify, a_look_and_a_wait_miss_nothing)
 {
+	/* law 5 */
 	struct mailbox m = { .posted = 0 };
 
 	EXPECT_CODE(exchange_mail(&m, 300), 0);
@@ -285,6 +290,7 @@ static int fini_under_a_waiter(tt_notify *n, int *ret_rc)
 /* Fini under a task that waits names the task. */
 TT_TEST(notify, fini_with_a_waiter_aborts)
 {
+	/* law 5 */
 	int rc = 9;
 	tt_notify n;
 

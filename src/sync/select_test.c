@@ -176,6 +176,7 @@ static int read_when_ready(tt_fd *ends[2], struct things *t)
 /* Descriptors: writable at once, readable when bytes come, a reader also by what it holds. */
 TT_TEST(select, descriptors)
 {
+	/* law 4 */
 	struct things t;
 	tt_fd *ends[2];
 
@@ -300,6 +301,7 @@ static int wait_for(struct things *t, int which, const tt_child_options *where)
 /* Of four arms that wait, the one that becomes ready takes effect and the others do not. */
 TT_TEST(select, the_arm_that_becomes_ready_wins)
 {
+	/* law 5 */
 	for (int round = 0; round < 8; round++) {
 		int which = round % 4, v = -1;
 		struct things t;
@@ -358,6 +360,7 @@ static int lose_the_lock(struct things *t, bool message_first, int *ret_arm)
 /* A losing lock arm is not handed the lock; a losing recv arm took nothing. */
 TT_TEST(select, losers_took_nothing)
 {
+	/* laws 4, 8 */
 	for (int message_first = 0; message_first < 2; message_first++) {
 		struct things t;
 		int arm = 9;
@@ -373,6 +376,7 @@ TT_TEST(select, losers_took_nothing)
 /* A select may wait while the caller holds another lock. */
 TT_TEST(select, may_be_called_with_a_lock_held)
 {
+	/* law 5 */
 	struct things t;
 
 	things_init(&t);
@@ -396,6 +400,7 @@ static int close_under_a_select(struct things *t, int *ret_rc)
 /* A close reaches a select that waits. */
 TT_TEST(select, close_wakes_a_select)
 {
+	/* law 8 */
 	struct things t;
 	int rc = 9;
 
@@ -443,6 +448,7 @@ static int cancel_a_select(struct things *t, int *ret_rc)
 /* A cancelled select took nothing, put nothing, and acquired nothing. */
 TT_TEST(select, a_cancelled_select_did_nothing)
 {
+	/* laws 4, 8 */
 	struct things t;
 	int rc = 9;
 
@@ -621,7 +627,6 @@ static void check_faces(int rounds, bool together)
  * crosses, one way, and both sides agree on which. */
 TT_TEST_ON(select, facing_selects_agree, TT_ON_REAL, "many rounds; facing_selects_agree_simulated")
 {
-	TT_LAW(4);
 	check_faces(20000, false);
 	for (int i = 0; i < 3; i++)
 		check_faces(20000, true);
@@ -629,7 +634,6 @@ TT_TEST_ON(select, facing_selects_agree, TT_ON_REAL, "many rounds; facing_select
 
 TT_TEST_ON(select, facing_selects_agree_simulated, TT_ON_SIM, "fewer rounds, all orders")
 {
-	TT_LAW(4);
 	check_faces(1000, false);
 }
 
@@ -691,6 +695,7 @@ static int gather(struct crowd *c)
  * timeouts in between: each item arrives exactly once. */
 TT_TEST(select, a_crowd_loses_and_doubles_nothing)
 {
+	/* laws 4, 5 */
 	for (size_t capacity = 0; capacity < 3; capacity++) {
 		static struct crowd c;
 
@@ -748,6 +753,7 @@ static int grab(struct things *t, int *got)
 
 TT_TEST(select, losing_locks_and_permits_are_given_on)
 {
+	/* laws 4, 5, 8 */
 	int got[6] = { 0 };
 	struct things t;
 

@@ -115,6 +115,7 @@ static int serve_one_by_one(struct line *l)
 /* Waiters get permits in the order they came. */
 TT_TEST(semaphore, serves_in_order)
 {
+	/* law 5 */
 	struct line l;
 
 	line_init(&l, 0);
@@ -150,6 +151,7 @@ static int large_before_small(struct line *l)
 /* A large request is not overtaken by small ones behind it, nor by a try. */
 TT_TEST(semaphore, a_large_request_is_not_starved)
 {
+	/* law 5 */
 	struct line l;
 
 	line_init(&l, 1);
@@ -207,6 +209,7 @@ static int cancel_the_head(struct line *l, const tt_child_options *where)
  * is cancelled, those that fit are served. */
 TT_TEST(semaphore, a_cancelled_head_uncovers_those_behind)
 {
+	/* law 5 */
 	struct line l;
 
 	line_init(&l, 2);
@@ -237,6 +240,7 @@ static int release_to_a_cancelled_one(struct line *l, int *ret_rc)
 /* A permit released just after the head was cancelled goes to the next. */
 TT_TEST(semaphore, a_cancelled_waiter_is_passed_over)
 {
+	/* law 4 */
 	struct line l;
 	int rc = 9;
 
@@ -314,6 +318,7 @@ static int guests(struct room *r)
  * are, and in the end all are back. */
 TT_TEST(semaphore, permits_are_conserved)
 {
+	/* laws 4, 5 */
 	struct room r = { .inside = 0 };
 
 	tt_semaphore_init(&r.s, PERMITS);
@@ -388,6 +393,7 @@ static int fini_under_a_waiter(struct line *l)
 /* Fini under a task that waits names the task. */
 TT_TEST(semaphore, fini_with_a_waiter_aborts)
 {
+	/* law 5 */
 	struct line l;
 
 	line_init(&l, 0);
