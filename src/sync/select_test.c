@@ -634,6 +634,7 @@ TT_TEST_ON(select, facing_selects_agree, TT_ON_REAL, "many rounds; facing_select
 
 TT_TEST_ON(select, facing_selects_agree_simulated, TT_ON_SIM, "fewer rounds, all orders")
 {
+	/* law 5 */
 	check_faces(1000, false);
 }
 
