@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* test-labels: wall */
 /*
  * scarce_test.c - the blocking pool when threads cannot be had: no job is left behind, none is
  * started that was withdrawn, and arguments are destroyed.
