@@ -53,7 +53,7 @@ if(TT_BUILD_APPS)
 	list(FILTER gateway_c EXCLUDE REGEX "(_test|_fuzz|/main)\\.c$")
 	list(FILTER gateway_cxx EXCLUDE REGEX "_fuzz\\.(cc|cpp)$")
 
-	# ext/sqlite is linked where it exists; the store itself needs SQLite either way.
+	# The store speaks to SQLite itself, not through ext/sqlite.
 	set(gateway_missing "")
 	if(NOT TARGET tutti-ext-http)
 		list(APPEND gateway_missing ext/http)

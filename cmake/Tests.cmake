@@ -154,7 +154,9 @@ if(TT_GATEWAY)
 endif()
 
 # Model tests: the named sources, the checker and the test are one TT_MODEL program.
-# The checker is the scheduler here, so sanitizers and the library stay out.
+# The checker is the scheduler here, so sanitizers and the library stay out. What a model
+# asserts is what it proves: assertions are on in every build.
+set(model_options -UTT_NO_ASSERT -UTT_VERIFY -DTT_VERIFY)
 if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	file(GLOB checker CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/model/*.c)
 	list(FILTER checker EXCLUDE REGEX "_test\\.c$")
@@ -164,6 +166,7 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 		target_compile_definitions(tt_model_checker PRIVATE TT_MODEL)
 		target_include_directories(tt_model_checker PRIVATE
 			${tt_include_dirs} ${PROJECT_SOURCE_DIR}/tests/model)
+		target_compile_options(tt_model_checker PRIVATE ${model_options})
 		target_link_libraries(tt_model_checker PRIVATE tt_flags tt_exported)
 		set_target_properties(tt_model_checker PROPERTIES LINKER_LANGUAGE C)
 	endif()
@@ -177,6 +180,7 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 		target_compile_definitions(${target} PRIVATE TT_MODEL)
 		target_include_directories(${target} PRIVATE
 			${tt_include_dirs} ${PROJECT_SOURCE_DIR}/tests/model)
+		target_compile_options(${target} PRIVATE ${model_options})
 		target_link_libraries(${target} PRIVATE tt_model_checker tt_flags tt_exported)
 		tt_register(model.${short} ${target} ${file} "model")
 	endforeach()

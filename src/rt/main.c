@@ -43,17 +43,18 @@ static enum tt_io io_from_env(void)
 static size_t stack_from_env(void)
 {
 	const char *text = tti_env_var("TUTTI_STACK");
+	unsigned shift = 0;
 	unsigned long n;
 	char *end;
 
 	n = strtoul(text, &end, 10);
 	if (*end == 'K' || *end == 'k')
-		n <<= 10, end++;
+		shift = 10, end++;
 	else if (*end == 'M' || *end == 'm')
-		n <<= 20, end++;
-	TT_REQUIRE(*text >= '0' && *text <= '9' && *end == '\0' && n <= tti_stack_class_size(TTI_STACK_8M),
+		shift = 20, end++;
+	TT_REQUIRE(*text >= '0' && *text <= '9' && *end == '\0' && n <= tti_stack_class_size(TTI_STACK_8M) >> shift,
 	           "environment variable TUTTI_STACK: \"%s\" is not a size up to 8M", text);
-	return n;
+	return n << shift;
 }
 
 tt_main_options tti_options_resolve(const tt_main_options *given)

@@ -210,6 +210,15 @@ static void environment(void)
 	check(exited_with(&o, 0), "epoll is a driver", o.text);
 	run(p_zero, "TUTTI_STACK", "256K", &o);
 	check(exited_with(&o, 0), "TUTTI_STACK takes K", o.text);
+	run(p_zero, "TUTTI_STACK", "17592186044416M", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "is not a size") != NULL, "a size that overflows is none", o.text);
+	run(p_workers, "TUTTI_WORKERS", "", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_WORKERS: \"\" is not a number") != NULL, "nor is nothing", o.text);
+	run(p_workers, "TUTTI_WORKERS", "-1", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_WORKERS: \"-1\" is not a number") != NULL, "nor less", o.text);
+	run(p_hard_by_environment, "TUTTI_STOP_BOUND", "10s", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_STOP_BOUND: \"10s\" is not a number") != NULL,
+	      "nor is a number with a tail", o.text);
 	run(p_zero, "TUTTI_STACK", "64G", &o);
 	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_STACK: \"64G\" is not a size") != NULL, "and no nonsense", o.text);
 }
