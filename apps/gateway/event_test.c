@@ -14,7 +14,12 @@
 /* A task has 64 KiB; a sanitizer's frames are larger, and its tasks have 256 KiB. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PARSE_STACK_MAX (48 * 1024)
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PARSE_STACK_MAX (48 * 1024)
+#endif
+#endif
+#ifndef PARSE_STACK_MAX
 #define PARSE_STACK_MAX (12 * 1024)
 #endif
 
