@@ -103,7 +103,7 @@ TT_API void tt_group_cancel(tt_group *g);
  * tt_group_canceller - what others need to cancel an open group.
  *
  * Blocks     no
- * Returns    never NULL; cancelling a group that was left does nothing
+ * Returns    NULL when out of memory; cancelling a group that was left does nothing
  * Ownership  the caller's count, given back with tt_canceller_put()
  * Threads    the task that opened the group
  */

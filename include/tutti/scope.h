@@ -42,7 +42,7 @@ TT_API TT_MUST_USE int tt_scope_end(tt_scope *s, int rc);
  * tt_scope_canceller - what others need to cancel a scope that is open.
  *
  * Blocks     no
- * Returns    never NULL; cancelling a scope that was left does nothing
+ * Returns    NULL when out of memory; cancelling a scope that was left does nothing
  * Ownership  the caller's count, given back with tt_canceller_put()
  * Threads    the task that opened the scope
  */

@@ -138,7 +138,7 @@ void tt_cancel(tt_canceller *handle)
 {
 	struct tti_canceller *c = from_public(handle);
 
-	if (!use_first(c))
+	if (c == NULL || !use_first(c))
 		return;
 	c->code = TT_ECANCELED;
 	send(c);
@@ -150,7 +150,7 @@ void tt_cancel_with(tt_canceller *handle, int code, const char *fmt, ...)
 	va_list ap;
 
 	TT_REQUIRE(code < 0, "tt_cancel_with: code %d is not negative", code);
-	if (!use_first(c))
+	if (c == NULL || !use_first(c))
 		return;
 	c->code = code;
 	va_start(ap, fmt);
