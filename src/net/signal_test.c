@@ -277,7 +277,7 @@ static int status_of(pid_t pid, int news, int client)
 /* SIGTERM: no new connections, the old one is served to its end, and the exit status is 0. */
 TT_TEST_PLAIN(signal, sigterm_finishes_what_there_is)
 {
-	/* laws 1, 7, 9, 11 */
+	/* perhaps laws 1, 7, 9, 11 */
 	skip_where_signals_are_held();
 	for (unsigned workers = 1; workers <= 3; workers += 2) {
 		int news, client, status;
@@ -298,6 +298,7 @@ TT_TEST_PLAIN(signal, sigterm_finishes_what_there_is)
 /* A second one kills: the default action is in force after the first. */
 TT_TEST_PLAIN(signal, second_sigterm_kills)
 {
+	/* perhaps laws 1, 7, 9, 11 */
 	int news, client, status;
 	char said = 0;
 	pid_t pid;

@@ -155,7 +155,7 @@ static int one_thread(void)
  * message of its first one comes while the worker is busy and about to sleep: law 9. */
 TT_TEST_PLAIN(scarce, an_idle_thread_takes_what_no_new_one_could)
 {
-	/* law 7 */
+	/* perhaps law 7 */
 	wait_for_first_job = true;
 	EXPECT_EQ(run_with_threads(1, one_thread), 0);
 }
@@ -185,7 +185,7 @@ static int withdraws(void)
 /* A job that is still queued is withdrawn by a cancel: it never runs, destructors do. */
 TT_TEST_PLAIN(scarce, queued_job_is_withdrawn)
 {
-	/* law 7 */
+	/* perhaps law 7 */
 	wait_for_first_job = false;
 	EXPECT_EQ(run_with_threads(1, withdraws), 0);
 }

@@ -515,7 +515,7 @@ static TT_TASK(leaves_a_canceller_behind)
 /* A canceller may outlive even the runtime. */
 TT_TEST_PLAIN(scope, canceller_after_the_runtime_ended)
 {
-	/* law 7 */
+	/* perhaps law 7 */
 	tt_main_options o = { .workers = 2, .io = TT_IO_EPOLL };
 
 	EXPECT_EQ(tt_main_with(&o, leaves_a_canceller_behind), 0);

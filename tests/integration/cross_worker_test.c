@@ -317,11 +317,10 @@ static int ping_pong_program(void)
 	return tt_main_with(&two_workers, ping_pong, 30000);
 }
 
-/* Two workers that fall asleep after each message miss none, and each resumes its own task:
- * laws 5 and 9. */
+/* Two workers that fall asleep after each message miss none, and each resumes its own task. */
 TT_TEST_PLAIN(cross_worker, no_wake_is_lost_by_falling_asleep)
 {
-	/* law 7 */
+	/* perhaps laws 5, 7, 9: with real threads chance decides */
 	EXPECT_TRUE(ends_well(ping_pong_program));
 }
 
@@ -369,7 +368,7 @@ static int woken_by_a_thread_program(void)
  * law 5. */
 TT_TEST_PLAIN(cross_worker, a_wake_from_a_thread_resumes_at_home)
 {
-	/* law 7 */
+	/* perhaps law 7 */
 	EXPECT_TRUE(ends_well(woken_by_a_thread_program));
 }
 
@@ -424,7 +423,7 @@ static int cancels_meet_exits_program(void)
  * comes while its reader is busy and about to sleep: law 9. */
 TT_TEST_PLAIN(cross_worker, an_exit_waits_for_the_acknowledgement)
 {
-	/* law 7 */
+	/* perhaps law 7 */
 	EXPECT_TRUE(ends_well(cancels_meet_exits_program));
 }
 
