@@ -37,6 +37,7 @@ function(tt_programs folder prefix)
 	endforeach()
 endfunction()
 
+# The targets go by the names of the files, 01_task_group and so on; see tests/examples.
 if(TT_BUILD_EXAMPLES)
 	tt_programs(examples "")
 endif()

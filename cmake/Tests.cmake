@@ -138,6 +138,39 @@ if(TT_GATEWAY)
 	endforeach()
 endif()
 
+# Examples: what each prints is compared with examples/expected/, on both drivers, and its
+# app is cut short everywhere in the simulator, unless the file says why not:
+#	example-torture: no (...)
+if(TT_BUILD_EXAMPLES AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
+	file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)
+	foreach(file IN LISTS files)
+		get_filename_component(name ${file} NAME_WE)
+		if(NOT TARGET ${name})
+			continue()
+		endif()
+		foreach(driver IN ITEMS epoll uring)
+			add_test(NAME example.${name}:${driver} COMMAND
+				${PROJECT_SOURCE_DIR}/tools/example_check.sh ${driver} $<TARGET_FILE:${name}>
+				${PROJECT_SOURCE_DIR}/examples/expected/${name}.txt ${tt_runner})
+			set_tests_properties(example.${name}:${driver} PROPERTIES
+				TIMEOUT 60 SKIP_RETURN_CODE 77 LABELS "example;${driver}"
+				ENVIRONMENT "${tt_environment}")
+		endforeach()
+		file(STRINGS ${file} exempt REGEX "example-torture: no")
+		if(exempt)
+			continue()
+		endif()
+		set(target torture_${name})
+		add_executable(${target} ${PROJECT_SOURCE_DIR}/tests/examples/example_torture.c)
+		target_compile_definitions(${target} PRIVATE
+			EXAMPLE_FILE="${file}" EXAMPLE_NAME="${name}")
+		get_target_property(libraries ${name} LINK_LIBRARIES)
+		target_link_libraries(${target} PRIVATE ${libraries} tt_exported)
+		target_include_directories(${target} PRIVATE ${tt_include_dirs})
+		tt_register(example.${name}:sim ${target} ${file} "example;sim" --on=sim --workers=2)
+	endforeach()
+endif()
+
 # Durability: plain programs on the gateway's parts; what they share is linked into each.
 if(TT_GATEWAY)
 	file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/durability/*.c)

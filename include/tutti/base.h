@@ -28,7 +28,7 @@
 
 #define TT_API __attribute__((visibility("default")))
 #define TT_MUST_USE __attribute__((warn_unused_result))
-#define TT_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#define TT_PRINTF(fmt, first) __attribute__((__format__(__printf__, fmt, first)))
 #define TT_NORETURN __attribute__((noreturn))
 #define TT_UNUSED __attribute__((unused))
 

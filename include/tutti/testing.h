@@ -378,6 +378,7 @@ typedef struct tt_torture_options {
 	void (*check)(void *context, int rc);
 	void *context;
 	int code;                              /* what else the scenario may return when cut short */
+	bool any_code;                         /* it may return any code: a program, not a call */
 } tt_torture_options;
 
 typedef struct tt_torture_result {

@@ -6,6 +6,7 @@
 #define TUTTI_TRACE_H
 
 #include <tutti/base.h>
+#include <tutti/task.h>
 
 TT_BEGIN_DECLS
 
@@ -19,6 +20,36 @@ TT_BEGIN_DECLS
  * Threads    any task
  */
 TT_API int tt_dump_tasks(int fd);
+
+/*
+ * tt_dump_on_signal - a task that writes the tree to stderr each time the signal comes; for a
+ * daemon child:
+ *
+ *	tt_go_with(&g, &(tt_child_options){ .daemon = true }, tt_dump_on_signal, SIGUSR1);
+ *
+ * The environment does it for any program: TUTTI_DUMP_SIGNAL=USR1 (or QUIT, USR2, a number).
+ *
+ * Blocks     yes, until it is cancelled; always a checkpoint
+ * Cancelled  TT_ECANCELED
+ * Errors     as tt_signal_open()
+ * Threads    any task
+ */
+TT_API TT_MUST_USE int tt_dump_on_signal(int signo);
+
+/*
+ * tt_dump_serve - a task that listens on a Unix socket and sends the tree to everybody who
+ * connects (`nc -U path`); for a daemon child. Who may connect is decided by the directory
+ * that the path is in. A reader that takes longer than 5 s is dropped.
+ *
+ * The environment does it for any program: TUTTI_DUMP_SOCKET=path.
+ *
+ * Blocks     yes, until it is cancelled; always a checkpoint
+ * Cancelled  TT_ECANCELED; the socket was removed
+ * Errors     as tt_unix_listen() and tt_accept()
+ * Ownership  path is lent for as long as it runs
+ * Threads    any task
+ */
+TT_API TT_MUST_USE int tt_dump_serve(const char *path);
 
 /* Counters of the runtime since its start, summed over its workers. */
 typedef struct tt_stats {
@@ -40,5 +71,8 @@ typedef struct tt_stats {
 TT_API void tt_stats_read(tt_stats *ret_stats);
 
 TT_END_DECLS
+
+TT_TASK_DECLARE(tt_dump_on_signal, (int, signo));
+TT_TASK_DECLARE(tt_dump_serve, (const char *, path));
 
 #endif

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tutti/group.h>
+#include <tutti/trace.h>
+
 #include "base/panic.h"
 #include "net/signal_hub.h"
 #include "rt/runtime.h"
@@ -155,6 +158,83 @@ static void describe_panic(void)
 		        t->spawn_site != NULL ? t->spawn_site : "?", t->home->index);
 }
 
+/* ---- looking at the program from outside ---- */
+
+/* The program under two watchers, when the environment asks for them: its task runs in a
+ * group with them, whose result is its own. */
+struct watched {
+	const struct tt_task_type *type;
+	const void *args;                    /* the caller's of tt_main, who waits */
+	int dump_signal;                     /* 0: none */
+	const char *dump_socket;             /* NULL: none */
+};
+
+static int signal_from_env(void)
+{
+	static const struct {
+		const char *name;
+		int signo;
+	} known[] = { { "HUP", SIGHUP }, { "QUIT", SIGQUIT }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 } };
+	const char *text = tti_env_var("TUTTI_DUMP_SIGNAL");
+
+	if (text == NULL || *text == '\0')
+		return 0;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(text + (strncmp(text, "SIG", 3) == 0 ? 3 : 0), known[i].name) == 0)
+			return known[i].signo;
+	if (*text >= '0' && *text <= '9')
+		return (int)number_from("TUTTI_DUMP_SIGNAL", 64);
+	tti_panic("tt_main", "environment variable TUTTI_DUMP_SIGNAL: \"%s\" is none of HUP, QUIT, USR1, USR2, a number",
+	          text);
+}
+
+static const char *socket_from_env(void)
+{
+	const char *text = tti_env_var("TUTTI_DUMP_SOCKET");
+
+	return text != NULL && *text != '\0' ? text : NULL;
+}
+
+static int run_watched(void *args)
+{
+	const struct watched *w = args;
+	tt_group_options isolated = { .policy = TT_ISOLATE };
+	tt_child_options daemon = { .daemon = true };
+	int rc;
+
+	TT_GROUP_WITH(g, &isolated);
+	if (w->dump_signal != 0)
+		tt_go_with(&g, &daemon, tt_dump_on_signal, w->dump_signal);
+	if (w->dump_socket != NULL)
+		tt_go_with(&g, &daemon, tt_dump_serve, w->dump_socket);
+	rc = w->type->run((void *)(uintptr_t)w->args);
+	tt_group_cancel(&g);
+	return tt_group_end(&g, rc);
+}
+
+static void drop_watched(void *args)
+{
+	const struct watched *w = args;
+
+	if (w->type->drop != NULL)
+		w->type->drop((void *)(uintptr_t)w->args);
+}
+
+/* The same program, watched if the environment says so. */
+static int run_program(struct main_run *m, const tt_main_options *o, const struct tt_task_type *type,
+                       const void *args, const char *site)
+{
+	struct watched w = { type, args, signal_from_env(), socket_from_env() };
+	struct tt_task_type watched = {
+		.name = type->name, .site = type->site, .size = sizeof(w), .align = _Alignof(struct watched),
+		.run = run_watched, .drop = drop_watched,
+	};
+
+	if (w.dump_signal == 0 && w.dump_socket == NULL)
+		return tti_run(&m->run, o, type, args, site);
+	return tti_run(&m->run, o, &watched, &w, site);
+}
+
 /* ---- tt_main ---- */
 
 static int exit_status(struct tti_root *root)
@@ -183,7 +263,7 @@ intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, con
 	if (rc == 0)
 		rc = tti_env_signal_ignore(SIGPIPE);
 	if (rc == 0)
-		rc = tti_run(&m.run, &o, type, args, site);
+		rc = run_program(&m, &o, type, args, site);
 	if (rc < 0) {
 		fprintf(stderr, "tutti: cannot start a runtime of %u workers: %s (%s)\n", o.workers, tt_strerror(rc),
 		        tt_error_name(rc));

@@ -81,6 +81,40 @@ TT_TASK(signals_twice)
 	return 1;
 }
 
+/* Asks for a dump, and gives the watcher time to write it: until stderr has grown, or long. */
+TT_TASK(is_dumped)
+{
+	TT_TRY(tt_sleep(TT_MS(1)));
+	kill(getpid(), SIGUSR1);
+	TT_TRY(tt_sleep(TT_MS(50)));
+	return tt_fail(-EPIPE, "after the dump");
+}
+
+TT_TASK(rests)
+{
+	return tt_sleep(TT_MS(20));
+}
+
+/* Reads its own tree from the socket, and passes it on to stderr. */
+static int read_own_tree(const char *path)
+{
+	char text[4096];
+	tt_fd *fd;
+	int n;
+
+	TT_TRY(tt_sleep(TT_MS(1)));
+	TT_TRY(tt_unix_connect(path, &fd));
+	while ((n = tt_read(fd, text, sizeof(text))) > 0)
+		TT_TRY(tt_write_all(tt_stderr(), text, (size_t)n, NULL));
+	tt_fd_close(fd);
+	return n < 0 ? n : 21;
+}
+
+TT_TASK(reads_own_tree, (const char *, path))
+{
+	return read_own_tree(path);
+}
+
 /* Nobody reads the other end. */
 TT_TASK(writes_to_a_broken_pipe)
 {
@@ -168,6 +202,10 @@ static int p_broken_pipe(void)
 }
 static int p_twice_in_a_row(void) { return tt_main(returns, 3) == 3 && tt_main(returns, 4) == 4 ? 5 : 1; }
 
+static int p_dumped(void) { return tt_main(is_dumped); }
+static int p_rests(void) { return tt_main(rests); }
+static int p_reads_own_tree(void) { return tt_main(reads_own_tree, getenv("TUTTI_DUMP_SOCKET")); }
+
 /* ---- claims ---- */
 
 static void exit_status(void)
@@ -241,9 +279,42 @@ static void stopping(void)
 	check(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGTERM, "a second signal takes its default action", o.text);
 }
 
+/* The environment shows the tasks of a program that knows nothing of it, whose result stays. */
+static void dumps(void)
+{
+	char path[64];
+	struct outcome o;
+
+	run(p_dumped, "TUTTI_DUMP_SIGNAL", "USR1", &o);
+	check(exited_with(&o, 1), "a dump does not change how the program ends", o.text);
+	check(strstr(o.text, "tutti: 2 tasks on ") != NULL && strstr(o.text, "is_dumped#1 parked") != NULL &&
+	      strstr(o.text, "  tt_dump_on_signal#") != NULL, "the tree is on stderr", o.text);
+	check(strstr(o.text, "error: after the dump: Broken pipe") != NULL, "and the program's own chain", o.text);
+	run(p_zero, "TUTTI_DUMP_SIGNAL", "SIGUSR2", &o);
+	check(exited_with(&o, 0), "a watched program still ends by itself", o.text);
+	run(p_soft, "TUTTI_DUMP_SIGNAL", "USR1", &o);
+	check(exited_with(&o, 17), "and stops softly", o.text);
+	run(p_hard_by_environment, "TUTTI_DUMP_SIGNAL", "WINCH?", &o);
+	check(!WIFEXITED(o.status) && strstr(o.text, "TUTTI_DUMP_SIGNAL: \"WINCH?\" is none of") != NULL, "nonsense is refused",
+	      o.text);
+	run(p_rests, "TUTTI_DUMP_SIGNAL", "9", &o);
+	check(exited_with(&o, 0) && strstr(o.text, "task dumps on signal 9") != NULL,
+	      "a signal that cannot be caught is reported, and the program runs", o.text);
+
+	snprintf(path, sizeof(path), "@tutti-main-test-%d", (int)getpid());
+	run(p_reads_own_tree, "TUTTI_DUMP_SOCKET", path, &o);
+	check(exited_with(&o, 21), "a dump can be had over a socket", o.text);
+	check(strstr(o.text, "reads_own_tree#1 parked") != NULL && strstr(o.text, "  tt_dump_serve#") != NULL,
+	      "it is the tree", o.text);
+	run(p_rests, "TUTTI_DUMP_SOCKET", "/nowhere/at/all", &o);
+	check(exited_with(&o, 0) && strstr(o.text, "task dumps at /nowhere/at/all") != NULL,
+	      "a socket that cannot be made is reported, and the program runs", o.text);
+}
+
 int main(void)
 {
 	exit_status();
+	dumps();
 	environment();
 	stopping();
 	printf("main_test: %u checks, %u failed\n", checks, failures);

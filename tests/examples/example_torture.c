@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * example_torture.c - an example under cancel torture: its `app` run in the simulator once
+ * for every place where a cancel can strike, cut exactly there. It may end in any code, but
+ * nothing of it may be left. Compiled once for each example, named by EXAMPLE_FILE.
+ */
+#include <stdio.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+/* What the example prints is checked elsewhere; here it is the same hundreds of times. */
+__attribute__((format(printf, 1, 2))) static int say_nothing(const char *format, ...)
+{
+	(void)format;
+	return 0;
+}
+
+#define main example_main
+#define printf say_nothing
+#define puts(text) say_nothing("%s", text)
+#include EXAMPLE_FILE
+#undef main
+#undef printf
+#undef puts
+
+/* Nothing that a task started outlives it, wherever it was cut short. */
+TT_TEST_PLAIN(example, every_cut_leaves_nothing_behind)
+{
+	tt_torture_options o = { .name = EXAMPLE_NAME, .seed = tt_test_seed(), .any_code = true };
+	tt_torture_result r;
+
+	(void)example_main;
+	EXPECT_EQ(TT_CANCEL_TORTURE(&o, &r, app), 0);
+	EXPECT_GT(r.checkpoints, 0);
+	tt_test_note("k = %llu, %llu runs, %llu cut short", (unsigned long long)r.checkpoints,
+	             (unsigned long long)r.runs, (unsigned long long)r.cut);
+}
+
+TT_TEST_MAIN()
