@@ -80,7 +80,7 @@ static TT_NORETURN void misuse(const char *what, const char *value)
 {
 	fprintf(stderr,
 	        "%s: %s: %s\n"
-	        "options: --on=sim|epoll|uring --workers=N --only=TEXT --seed=S --seeds=N --timeout=SECONDS\n"
+	        "options: --on=sim|epoll|uring|auto --workers=N --only=TEXT --seed=S --seeds=N --timeout=SECONDS\n"
 	        "         --list --no-fork\n",
 	        program, what, value);
 	exit(2);
@@ -104,12 +104,19 @@ static unsigned backend(const char *text)
 	misuse("no such backend", text);
 }
 
+/* auto: what epoll can do runs on whatever driver the runtime chooses by itself. */
+static void set_backend(const char *text)
+{
+	tti_test_options.io_auto = strcmp(text, "auto") == 0;
+	tti_test_options.on = tti_test_options.io_auto ? TT_ON_EPOLL : backend(text);
+}
+
 static void set_option(const char *name, const char *value)
 {
 	struct tti_test_options *o = &tti_test_options;
 
 	if (strcmp(name, "--on") == 0)
-		o->on = backend(value);
+		set_backend(value);
 	else if (strcmp(name, "--workers") == 0)
 		o->workers = (unsigned)number(name, value, 64);
 	else if (strcmp(name, "--only") == 0)
@@ -411,7 +418,7 @@ static int run_all(void)
 		if (is_chosen(t))
 			run_one(t, ++index, &counts);
 	tti_test_say("# %u passed, %u failed, %u skipped (%s, %u workers, seed 0x%llx)\n", counts.passed, counts.failed,
-	             counts.skipped, backend_name(o->on), o->workers, (unsigned long long)o->seed);
+	             counts.skipped, o->io_auto ? "auto" : backend_name(o->on), o->workers, (unsigned long long)o->seed);
 	if (counts.failed > 0)
 		return 1;
 	return n > 0 && counts.passed == 0 ? EXIT_SKIPPED : 0;

@@ -17,6 +17,7 @@ struct tti_test_shared {
 
 struct tti_test_options {
 	unsigned on;                         /* one of TT_ON_* */
+	bool io_auto;                        /* the runtime chooses the driver; on is TT_ON_EPOLL */
 	unsigned workers;
 	const char *only;
 	uint64_t seed;

@@ -62,11 +62,16 @@ static int open_descriptors(void)
 	return n;
 }
 
+static enum tt_io chosen_io(void)
+{
+	if (tti_test_options.io_auto)
+		return TT_IO_AUTO;
+	return tti_test_options.on == TT_ON_URING ? TT_IO_URING : TT_IO_EPOLL;
+}
+
 static void run_real(const tt_test *t)
 {
-	tt_main_options o = {
-		.workers = tti_test_options.workers, .io = tti_test_options.on == TT_ON_URING ? TT_IO_URING : TT_IO_EPOLL,
-	};
+	tt_main_options o = { .workers = tti_test_options.workers, .io = chosen_io() };
 	int before = open_descriptors(), status, after;
 
 	status = tt_main_with(&o, test_body, t);
