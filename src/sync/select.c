@@ -2,11 +2,13 @@
 /*
  * select.c - waiting for the first of several arms.
  *
- * Each arm is tried once without enlisting, in turn from a random start (fair) or from the
- * first (biased). If none took effect, the arms are enlisted one object at a time, each
+ * Each arm is tried once without enlisting, in a random order (fair) or in theirs (biased). If none took effect, the arms are enlisted one object at a time, each
  * still able to take effect at that moment; then the task parks. Whoever claims the
  * waiter owns the outcome, so exactly one arm takes effect (wait.h); the others are
  * delisted before the call returns. Nothing is allocated: nodes are in this frame.
+ *
+ * Rejected    A random start and then in turn: the arm behind a run of silent ones wins for
+ *             all of them, 2 to 1 when the second of three is silent.
  */
 #include <tutti/select.h>
 
@@ -16,26 +18,44 @@
 
 struct select_call {
 	const tt_arm *arms;
-	unsigned n, first;                   /* where the turn begins */
+	unsigned n;
+	uint8_t order[TT_SELECT_ARMS_MAX];   /* in which the arms get their turn */
 	uint32_t enlisted;                   /* bit per arm whose node is on an object */
 	struct tti_waiter waiter;
 	struct tti_wait_node nodes[TT_SELECT_ARMS_MAX];
 };
 
-static unsigned random_start(unsigned n)
+/* One of the n arms that had no turn yet; *r is spread to draw from. */
+static unsigned draw(struct tti_oracle *o, unsigned n, uint64_t *r)
+{
+	unsigned drawn = (unsigned)((*r >> 32) * n >> 32);
+
+	if (o != NULL)
+		return n > 1 ? (unsigned)o->choose(o, n, "arm") : 0;
+	*r *= UINT64_C(0xd1342543de82ef95); /* an odd multiplier without structure, as in an LCG */
+	return drawn;
+}
+
+/* Every order is equally likely (Fisher and Yates). */
+static void shuffle(struct select_call *s)
 {
 	struct tti_worker *w = tti_worker_here();
+	uint64_t r = w->rt->oracle == NULL ? tti_worker_random(w) : 0;
 
-	if (w->rt->oracle != NULL)
-		return n > 1 ? (unsigned)w->rt->oracle->choose(w->rt->oracle, n, "arm") : 0;
-	return (unsigned)(tti_worker_random(w) % n);
+	for (unsigned k = 0; k + 1 < s->n; k++) {
+		unsigned j = k + draw(w->rt->oracle, s->n - k, &r);
+		uint8_t first = s->order[k];
+
+		s->order[k] = s->order[j];
+		s->order[j] = first;
+	}
 }
 
 /* One pass over the arms: TTI_ARM_LINKED when none took effect. */
 static int pass(struct select_call *s, bool may_link)
 {
 	for (unsigned k = 0; k < s->n; k++) {
-		unsigned i = s->first + k < s->n ? s->first + k : s->first + k - s->n;
+		unsigned i = s->order[k];
 		int result;
 
 		if (s->arms[i].ops == NULL)
@@ -88,6 +108,7 @@ static unsigned prepare(struct select_call *s, const tt_arm *arms, unsigned n)
 	s->enlisted = 0;
 	tti_waiter_init(&s->waiter, "select", NULL);
 	for (unsigned i = 0; i < n; i++) {
+		s->order[i] = (uint8_t)i;
 		if (arms[i].ops == NULL)
 			continue;
 		tti_node_init(&s->nodes[i], &s->waiter, i);
@@ -112,7 +133,8 @@ int tt_select_(const tt_arm *arms, unsigned n, unsigned flags, const char *site)
 	if (prepare(&s, arms, n) == 0)
 		return TT_EINVAL;
 	s.waiter.reason.site = site;
-	s.first = flags == TT_SELECT_BIASED_ ? 0 : random_start(n);
+	if (flags != TT_SELECT_BIASED_)
+		shuffle(&s);
 	if (pass(&s, false) != TTI_ARM_DONE)
 		enlist_and_wait(&s);
 	if (s.waiter.winner == TTI_WINNER_CANCEL)

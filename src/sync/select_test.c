@@ -537,6 +537,28 @@ TT_TEST(select, fair_serves_all)
 	tt_chan_fini(&c);
 }
 
+/* Fair is also fair past silent arms: the one behind two that never come wins no more for it. */
+TT_TEST_ON(select, silent_arms_make_nobody_lucky, TT_ON_REAL, "counts on even odds")
+{
+	int wins[6] = { 0 }, v = 1;
+	int_chan never;
+
+	REQUIRE_OK(tt_chan_init(&never, 1));
+	for (int i = 0; i < TURNS; i++) {
+		int arm = tt_select([0] = TT_ON_DEADLINE(0), [2] = TT_ON_RECV(&never, &v), [3] = TT_ON_RECV(&never, &v),
+		                    [4] = TT_ON_DEADLINE(0), [5] = TT_ON_DEADLINE(0));
+
+		REQUIRE_TRUE(arm >= 0 && arm < 6);
+		wins[arm]++;
+	}
+	EXPECT_EQ(wins[0] + wins[4] + wins[5], TURNS);
+	for (int i = 0; i < 6; i += i == 0 ? 4 : 1) {
+		EXPECT_GE(wins[i], TURNS * 28 / 100);
+		EXPECT_LE(wins[i], TURNS * 39 / 100);
+	}
+	tt_chan_fini(&never);
+}
+
 /* ---- exactly one effect ---- */
 
 /* What happened to one side in a round: its arm, and the value it got. */
