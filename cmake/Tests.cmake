@@ -219,6 +219,15 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	endforeach()
 endif()
 
+# The debugger's view of a program that was stopped.
+if(NOT CMAKE_CROSSCOMPILING AND NOT TT_LAWS AND NOT TT_SANITIZE)
+	add_executable(gdb_parked ${PROJECT_SOURCE_DIR}/tests/gdb/parked.c)
+	target_link_libraries(gdb_parked PRIVATE tutti tt_flags)
+	add_test(NAME gdb COMMAND ${PROJECT_SOURCE_DIR}/tests/gdb/gdb_check.sh
+		$<TARGET_FILE:gdb_parked> ${PROJECT_SOURCE_DIR}/tools/gdb/tutti-gdb.py)
+	set_tests_properties(gdb PROPERTIES LABELS plain TIMEOUT 120 SKIP_RETURN_CODE 77)
+endif()
+
 if(NOT CMAKE_CROSSCOMPILING)
 	add_executable(deny-uring ${PROJECT_SOURCE_DIR}/tools/deny_uring.c)
 	target_link_libraries(deny-uring PRIVATE tt_flags)

@@ -15,6 +15,7 @@
 #include "base/panic.h"
 #include "net/net.h"
 #include "par/blocking.h"
+#include "rt/inspect.h"
 
 /* Waits on a futex word until it is at least n. */
 static void wait_at_least(tti_atomic_u32 *word, uint32_t n)
@@ -191,7 +192,9 @@ int tti_run(struct tti_run *run, const tt_main_options *o, const struct tt_task_
 		return rc;
 	rc = worker_enter(run, rt->workers[0]);
 	if (rc == 0) {
+		tt_inspect_.runtime = rt;
 		rc = run_workers(run, type, args, site);
+		tt_inspect_.runtime = NULL;
 		check_leaks(rt);
 	}
 	tti_runtime_fini(rt);
