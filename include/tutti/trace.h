@@ -30,6 +30,7 @@ TT_API int tt_dump_tasks(int fd);
  * The environment does it for any program: TUTTI_DUMP_SIGNAL=USR1 (or QUIT, USR2, a number).
  *
  * Blocks     yes, until it is cancelled; always a checkpoint
+ * Returns    never 0
  * Cancelled  TT_ECANCELED
  * Errors     as tt_signal_open()
  * Threads    any task
@@ -44,6 +45,7 @@ TT_API TT_MUST_USE int tt_dump_on_signal(int signo);
  * The environment does it for any program: TUTTI_DUMP_SOCKET=path.
  *
  * Blocks     yes, until it is cancelled; always a checkpoint
+ * Returns    never 0
  * Cancelled  TT_ECANCELED; the socket was removed
  * Errors     as tt_unix_listen() and tt_accept()
  * Ownership  path is lent for as long as it runs
