@@ -15,6 +15,8 @@
 /* While tasks are runnable the driver is asked this often, or once a turn if that takes
  * longer: a system call for a microsecond of switching would be most of the cost. */
 #define BUSY_POLL_EVERY TT_US(50)
+#define TRIM_EVERY TT_SEC(1)
+#define TRIM_AGAIN TT_MS(10)
 
 static void fiber_main(void *arg);
 
@@ -344,8 +346,27 @@ static void poll_driver(struct tti_worker *w, int64_t deadline)
 	w->polled_at = w->home.now;
 }
 
+/* Before a sleep: idle stacks beyond what the last second needed go back to the system, a
+ * few at a time. Returns when to look again, TT_NEVER once none are left. */
+static int64_t trim_stacks(struct tti_worker *w)
+{
+	int64_t now = w->home.now;
+
+	if (w->fibers.cached == 0)
+		return TT_NEVER;
+	if (now >= w->trim_at)
+		w->trim_at = now + (tti_fiber_pool_trim(&w->fibers) > 0 ? TRIM_AGAIN : TRIM_EVERY);
+	return w->trim_at;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 void tti_worker_run(struct tti_worker *w)
 {
+	w->trim_at = tti_env_now() + TRIM_EVERY;
 	while (!is_stopping(w)) {
 		tti_worker_turn(w);
 		if (w->ready.len > 0 || w->fresh_len > 0) {
@@ -356,7 +377,7 @@ void tti_worker_run(struct tti_worker *w)
 		if (!tti_inbox_sleep(&w->inbox))
 			continue;
 		if (!is_stopping(w))
-			poll_driver(w, tti_wheel_next(&w->wheel));
+			poll_driver(w, earlier(tti_wheel_next(&w->wheel), trim_stacks(w)));
 		tti_inbox_awake(&w->inbox);
 	}
 }

@@ -50,6 +50,7 @@ struct tti_worker {
 	unsigned picks;                      /* drives the rotation between the two queues */
 	unsigned slices_left;                /* of this turn */
 	int64_t polled_at;                   /* monotonic ns of the turn that last asked the driver */
+	int64_t trim_at;                     /* monotonic ns: when idle stacks are given back next */
 	struct tti_wheel wheel;
 	struct tti_fiber_pool fibers;
 	struct tti_fiber *own_fiber;         /* the thread's own stack: the scheduler */
