@@ -16,23 +16,6 @@ TT_TEST_MAIN()
 
 #define WHY_REAL "needs a process that signals reach"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HOLDS_SIGNALS 1
-#endif
-#endif
-#ifndef HOLDS_SIGNALS
-#define HOLDS_SIGNALS 0
-#endif
-
-/* The thread sanitizer keeps a signal back until its thread calls libc; a worker that waits
- * in a raw system call does not. */
-static void skip_where_signals_are_held(void)
-{
-	if (HOLDS_SIGNALS)
-		tt_test_skip("the thread sanitizer holds back signals of waiting threads");
-}
-
 static void send_self(int signo)
 {
 	REQUIRE_EQ(kill(getpid(), signo), 0);
@@ -278,7 +261,6 @@ static int status_of(pid_t pid, int news, int client)
 TT_TEST_PLAIN(signal, sigterm_finishes_what_there_is)
 {
 	/* perhaps laws 1, 7, 9, 11 */
-	skip_where_signals_are_held();
 	for (unsigned workers = 1; workers <= 3; workers += 2) {
 		int news, client, status;
 		char said = 0;
@@ -303,7 +285,6 @@ TT_TEST_PLAIN(signal, second_sigterm_kills)
 	char said = 0;
 	pid_t pid;
 
-	skip_where_signals_are_held();
 	pid = start_server(TT_IO_EPOLL, 2, &news, &client);
 	exchange(client);
 	REQUIRE_EQ(kill(pid, SIGTERM), 0);

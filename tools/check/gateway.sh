@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh disable=SC2034
 # gateway.sh - the flagship: its unit tests, then the scripts of tests/gateway against it.
-tier_about='gateway: unit tests (dev), then clients against the release program, epoll and uring'
+tier_about='gateway: unit tests (dev), then clients against the release program, epoll and uring, and the TSan one'
 tier_budget=180
 tier_budget_night=1800
 
@@ -35,7 +35,7 @@ e2e() {
 			note 'io_uring is not available here: e2e.py ran on epoll only'
 			continue
 		fi
-		run_counted tests/gateway/e2e.py --gateway "$program" --io $io "$@"
+		run_counted tools/no_aslr.sh tests/gateway/e2e.py --gateway "$program" --io $io "$@"
 	done
 }
 
@@ -44,6 +44,13 @@ tier_run() {
 	build release || return
 	[ -x build/release/bin/tutti-gateway ] || { absent 'no tutti-gateway'; return; }
 	e2e build/release/bin/tutti-gateway
+	if have clang && build tsan; then
+		TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0
+		export TSAN_OPTIONS
+		e2e build/tsan/bin/tutti-gateway
+	else
+		absent 'no clang'
+	fi
 	night || return 0
 	build asan && e2e build/asan/bin/tutti-gateway
 	round=0
