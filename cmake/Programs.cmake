@@ -45,6 +45,12 @@ if(TT_BUILD_BENCH)
 	tt_programs(bench bench-)
 endif()
 
+# tutti-sim: runs other programs; libc only.
+if(TT_BUILD_APPS)
+	add_executable(tutti-sim ${PROJECT_SOURCE_DIR}/apps/sim/main.c)
+	tt_program_flags(tutti-sim)
+endif()
+
 # The gateway: everything but main.c is a library, so that its tests link it too.
 set(TT_GATEWAY OFF)
 if(TT_BUILD_APPS)

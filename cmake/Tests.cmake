@@ -219,6 +219,16 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	endforeach()
 endif()
 
+# tutti-sim finds, shrinks and repeats a race that was put there for it.
+if(TT_BUILD_APPS AND NOT CMAKE_CROSSCOMPILING AND NOT TT_LAWS)
+	add_executable(sim_racy ${PROJECT_SOURCE_DIR}/tests/sim/racy.c)
+	target_link_libraries(sim_racy PRIVATE tutti tt_flags)
+	add_test(NAME tutti-sim COMMAND ${PROJECT_SOURCE_DIR}/tests/sim/runner_check.sh
+		$<TARGET_FILE:tutti-sim> $<TARGET_FILE:sim_racy>)
+	set_tests_properties(tutti-sim PROPERTIES LABELS plain TIMEOUT 120
+		ENVIRONMENT "${tt_environment}")
+endif()
+
 # The debugger's view of a program that was stopped.
 if(NOT CMAKE_CROSSCOMPILING AND NOT TT_LAWS AND NOT TT_SANITIZE)
 	add_executable(gdb_parked ${PROJECT_SOURCE_DIR}/tests/gdb/parked.c)

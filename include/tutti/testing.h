@@ -268,7 +268,7 @@ enum tt_sim_strategy {
 	TT_SIM_ANY,         /* the seed picks one of the next two */
 	TT_SIM_RANDOM_WALK, /* every choice even */
 	TT_SIM_PCT,         /* priorities with `depth` - 1 changes (Burckhardt et al., ASPLOS 2010) */
-	TT_SIM_REPLAY       /* the recorded choices, then always the first */
+	TT_SIM_REPLAY       /* the recorded choices, then the usual: the oldest task, the next worker */
 };
 
 /* All zero is a good start. */
@@ -316,6 +316,25 @@ TT_API const char *tt_sim_fault_name(enum tt_fault kind);
  */
 TT_API void tt_sim_report_last(tt_sim_report *ret_report);
 
+/* All zero is a good start. */
+typedef struct tt_explore_options {
+	const tt_sim_options *sim; /* NULL: no faults, 2 workers; its strategy is not used */
+	unsigned delays;           /* how often a schedule may leave the usual one; 0: 2 */
+	uint64_t runs_max;         /* 0: 100,000 */
+} tt_explore_options;
+
+typedef struct tt_explore_result {
+	uint64_t runs;
+	size_t choices_max;        /* of the longest run */
+	bool complete;             /* every schedule within the bound was run */
+} tt_explore_result;
+
+typedef struct tt_explore_ {
+	const tt_explore_options *options;
+	tt_explore_result *ret_result;
+} tt_explore_;
+
+TT_API tt_verb_ tt_verb_explore_; /* on: a struct tt_explore_ *; 0, or the first code of a run */
 TT_API tt_verb_ tt_verb_sim_; /* on: a const tt_sim_options *; what the task returned */
 TT_API const tt_sim_options *tt_sim_seeded_(uint64_t seed);
 
@@ -434,6 +453,22 @@ static inline void *tt_sim_options_check_(const tt_sim_options *o)
  */
 #define tt_sim_run_with(options, ...) \
 	tt_result_(TT_CALL_(tt_verb_sim_, TT_IS_SIM_OPTIONS_(options), __VA_ARGS__))
+
+/*
+ * tt_sim_explore(&options, &ret_result, name, args...) - run the TT_TASK `name` in simulated
+ * worlds, once for every schedule that leaves the usual one (the oldest task, the workers in
+ * turn) at most options.delays times; each call that could wait is a place to leave it. For
+ * small scenarios: the number of runs grows with the length of a run to the power of delays.
+ * Both pointers may be NULL. A run that fails writes its schedule to a file and names it;
+ * TUTTI_SIM_REPLAY=file then repeats it.
+ *
+ * Blocks     the calling thread, for as long as computing takes
+ * Returns    0, or the code of the first run that returned one; the rest is not run
+ * Threads    a plain thread, outside of tasks
+ */
+#define tt_sim_explore(options, ret_result, ...) \
+	tt_result_(TT_CALL_(tt_verb_explore_, \
+	                    TT_TEMPORARY_(tt_explore_, (options), (ret_result)), __VA_ARGS__))
 
 /*
  * TT_CANCEL_TORTURE(&options, &ret_result, name, args...) - run the TT_TASK `name` in the

@@ -9,7 +9,7 @@
  *              (Burckhardt, Kothari, Musuvathi and Nagarakatte, ASPLOS 2010: finds a bug
  *              of depth d with probability 1 / (n k^(d-1))). Every 16th choice is even,
  *              or a task that polls by yielding would keep the others away for ever.
- * Replay       the recorded choices, then always the first.
+ * Replay       the recorded choices, then the usual: the oldest task, the next worker.
  */
 #include <string.h>
 
@@ -103,19 +103,22 @@ static bool is_even_choice(struct tti_sim_oracle *o, const char *what)
 
 /* ---- choices ---- */
 
-static size_t replayed(const struct tti_sim_oracle *o, size_t n)
+static size_t replayed(const struct tti_sim_oracle *o, size_t n, size_t usual)
 {
-	const tt_sim_options *options = o->sim->options;
+	const struct tti_sim_schedule *s = &o->sim->schedule;
 
-	return o->choices < options->replay_len ? options->replay[o->choices] % n : 0;
+	if (o->choices >= s->replay_len || s->replay[o->choices] == TTI_SIM_USUAL)
+		return usual;
+	return s->replay[o->choices] % n;
 }
 
-static size_t record(struct tti_sim_oracle *o, size_t n, const char *what, size_t picked)
+static size_t record(struct tti_sim_oracle *o, size_t n, const char *what, size_t usual, size_t picked)
 {
 	const tt_sim_options *options = o->sim->options;
 
 	if (o->choices < options->record_max)
 		options->record[o->choices] = (uint32_t)picked;
+	tti_sim_schedule_note(&o->sim->schedule, what, n, usual, picked);
 	o->choices++;
 	tti_sim_trace(o->sim, TTI_SIM_CHOICE, what, n, picked);
 	return picked;
@@ -128,30 +131,40 @@ static size_t choose(struct tti_oracle *base, size_t n, const char *what)
 	size_t picked;
 
 	if (o->strategy == TT_SIM_REPLAY)
-		return record(o, n, what, replayed(o, n));
+		return record(o, n, what, 0, replayed(o, n, 0));
 	if (is_even_choice(o, what))
-		return record(o, n, what, (size_t)tti_rng_below(&o->rng, n));
+		return record(o, n, what, 0, (size_t)tti_rng_below(&o->rng, n));
 	picked = best_task(o, &identity);
 	TT_ASSERT(picked < n);
 	maybe_lower(o, identity);
-	return record(o, n, what, picked);
+	return record(o, n, what, 0, picked);
+}
+
+/* The next in turn after the one that ran last; workers are in ascending order. */
+static size_t next_in_turn(const struct tti_sim *sim, const unsigned *workers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (workers[i] > sim->running)
+			return i;
+	return 0;
 }
 
 size_t tti_sim_choose_worker(struct tti_sim *sim, const unsigned *workers, size_t n)
 {
 	struct tti_sim_oracle *o = &sim->oracle;
 	uint64_t identity = 0;
-	size_t picked;
+	size_t picked, usual;
 
 	if (n == 1)
 		return 0;
+	usual = next_in_turn(sim, workers, n);
 	if (o->strategy == TT_SIM_REPLAY)
-		return record(o, n, "turn", replayed(o, n));
+		return record(o, n, "turn", usual, replayed(o, n, usual));
 	if (is_even_choice(o, "turn"))
-		return record(o, n, "turn", (size_t)tti_rng_below(&o->rng, n));
+		return record(o, n, "turn", usual, (size_t)tti_rng_below(&o->rng, n));
 	picked = best_worker(o, n, workers, &identity);
 	maybe_lower(o, identity);
-	return record(o, n, "turn", picked);
+	return record(o, n, "turn", usual, picked);
 }
 
 static void event(struct tti_oracle *base, const char *what, uint64_t a, uint64_t b)
@@ -183,7 +196,7 @@ void tti_sim_oracle_init(struct tti_sim *sim)
 	*o = (struct tti_sim_oracle){
 		.base = { .choose = choose, .event = event },
 		.sim = sim,
-		.strategy = sim->options->strategy,
+		.strategy = sim->schedule.loaded != NULL ? TT_SIM_REPLAY : sim->options->strategy,
 	};
 	tti_rng_init(&o->rng, sim->seed, 1);
 	if (o->strategy == TT_SIM_ANY)

@@ -93,8 +93,12 @@ static void say_tasks(struct tti_sim *sim)
 
 static void say_how_to_repeat(const struct tti_sim *sim)
 {
+	const char *schedule = tti_sim_schedule_write(&sim->schedule);
+
 	say("%s failed at step %llu, %.6f s; to repeat:\n", sim->name, (unsigned long long)sim->steps,
 	    (double)(sim->now - sim->start) / 1e9);
+	if (schedule != NULL)
+		say("TUTTI_SIM_REPLAY=%s ", schedule);
 	say("TUTTI_SEED=0x%llx TUTTI_SIM_WORKERS=%u %s\n", (unsigned long long)sim->seed, sim->workers,
 	    tti_sim_repro_command != NULL ? tti_sim_repro_command : "(the same program)");
 }
@@ -565,6 +569,7 @@ static struct tti_sim *world_new(const tt_sim_options *options, const char *name
 	tti_sim_trace_init(&sim->trace);
 	tti_sim_faults_init(sim, faults);
 	tti_rng_init(&sim->entropy, sim->seed, 3);
+	tti_sim_schedule_init(&sim->schedule, options);
 	tti_sim_oracle_init(sim);
 	tti_sim_net_init(sim);
 	return sim;
@@ -660,6 +665,7 @@ static void world_free(struct tti_sim *sim)
 	tti_sim_heap_fini(sim);
 	tti_sim_driver_free_ops(sim);
 	tti_sim_trace_fini(&sim->trace);
+	tti_sim_schedule_fini(&sim->schedule);
 	tti_env_real.free(sim->per_worker);
 	tti_env_real.free(sim);
 }
@@ -680,6 +686,9 @@ static void apply_setup(struct tti_sim *sim, const struct tti_sim_setup *setup)
 {
 	if (setup == NULL)
 		return;
+	sim->schedule.keep = sim->schedule.keep || setup->ret_schedule != NULL;
+	if (setup->record_path != NULL)
+		snprintf(sim->schedule.record_path, sizeof(sim->schedule.record_path), "%s", setup->record_path);
 	sim->strike_at = setup->strike_at;
 	if (setup->name != NULL)
 		sim->name = setup->name;
@@ -703,6 +712,13 @@ static int run_world(struct tti_sim *sim, const struct tt_task_type *type, const
 	if (setup != NULL) {
 		memcpy(setup->ret_points, sim->points, sizeof(setup->ret_points));
 		setup->ret_points_seen = sim->points_seen;
+	}
+	/* A failure that only the program sees, after the run, can be repeated too. */
+	if (setup == NULL)
+		tti_sim_schedule_write(&sim->schedule);
+	if (setup != NULL && setup->ret_schedule != NULL) {
+		*setup->ret_schedule = sim->schedule;
+		sim->schedule = (struct tti_sim_schedule){ 0 };
 	}
 	close_runtime(sim);
 	if (sim->root.rc < 0)

@@ -12,6 +12,7 @@
  *             net.c    sockets as the kernel keeps them: buffers, backlog, ports
  *             stream.c the two directions of a connection
  *             driver.c operations: effect at one time, completion at a later one
+ *             schedule.c the choices of a run, to repeat and to vary
  *             oracle.c which task, which worker: random walk, PCT, replay
  *             run.c    the loop, and tt_sim_run
  *
@@ -162,6 +163,31 @@ extern const struct tti_driver_ops tti_driver_sim;
 bool tti_sim_driver_has_work(const struct tti_driver *d);
 void tti_sim_driver_free_ops(struct tti_sim *sim);
 
+/* ---- schedule.c ---- */
+
+#define TTI_SIM_USUAL UINT32_MAX         /* in a replay: the usual pick */
+
+struct tti_sim_choice {
+	const char *what;                    /* a static string */
+	uint32_t n, usual, picked;           /* of n; the usual pick is what a replay takes behind its end */
+};
+
+struct tti_sim_schedule {
+	const uint32_t *replay;              /* picks to repeat */
+	size_t replay_len;
+	uint32_t *loaded;                    /* replay, when it came from a file */
+	bool keep;                           /* note what is chosen */
+	struct tti_sim_choice *made;
+	size_t len, room;
+	char record_path[256];               /* where they go when the run fails; "": nowhere */
+};
+
+void tti_sim_schedule_init(struct tti_sim_schedule *s, const tt_sim_options *options);
+void tti_sim_schedule_fini(struct tti_sim_schedule *s);
+void tti_sim_schedule_note(struct tti_sim_schedule *s, const char *what, size_t n, size_t usual, size_t picked);
+/* The path of the file that was written, or NULL. */
+const char *tti_sim_schedule_write(const struct tti_sim_schedule *s);
+
 /* ---- oracle.c ---- */
 
 struct tti_sim_oracle {
@@ -205,6 +231,7 @@ struct tti_sim {
 	struct tti_sim_trace trace;
 	struct tti_sim_faults faults;
 	struct tti_sim_net net;
+	struct tti_sim_schedule schedule;
 	struct tti_sim_oracle oracle;
 	struct tti_rng entropy;
 	struct tti_runtime rt;
@@ -259,6 +286,8 @@ struct tti_sim_setup {
 	void (*strike)(struct tti_sim *sim, void *data);
 	void *data;
 	const char *name;                    /* of the run, for reports; NULL: the task's */
+	struct tti_sim_schedule *ret_schedule; /* NULL, or: keep the choices, and hand them over at the end */
+	const char *record_path;             /* where they go when it fails; may be NULL */
 	bool every_checkpoint;               /* each call that looks for a cancel is a point */
 	uint64_t ret_points[TTI_SIM_POINTS];
 	uint64_t ret_points_seen;

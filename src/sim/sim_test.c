@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
@@ -324,6 +325,105 @@ TT_TEST_PLAIN(sim, events_fire_by_time_and_then_by_order)
 		EXPECT_TRUE(at_a < at_b || (at_a == at_b && a < b));
 	}
 	tti_sim_heap_fini(&sim);
+}
+
+/* ---- exploration ---- */
+
+struct counter {
+	int value;
+};
+
+/* A lost update: between the look and the store another task may come. */
+static TT_TASK(adds_one, (struct counter *, c))
+{
+	int seen = c->value;
+
+	TT_TRY(tt_checkpoint());
+	c->value = seen + 1;
+	return 0;
+}
+
+static TT_TASK(two_add, (struct counter *, c))
+{
+	c->value = 0;
+	{
+		TT_GROUP(g);
+		tt_go(&g, adds_one, c);
+		tt_go(&g, adds_one, c);
+		TT_TRY_IN(&g, tt_group_end(&g, 0));
+	}
+	return c->value == 2 ? 0 : TT_EIO;
+}
+
+static TT_TASK(locks_and_unlocks, (tt_mutex *, m))
+{
+	TT_TRY(tt_mutex_lock(m));
+	tt_mutex_unlock(m);
+	return 0;
+}
+
+static TT_TASK(two_lock)
+{
+	tt_mutex m;
+
+	tt_mutex_init(&m);
+	TT_DEFER(tt_mutex_fini, &m);
+	TT_GROUP(g);
+	tt_go(&g, locks_and_unlocks, &m);
+	tt_go_with(&g, &(tt_child_options){ .worker = TT_WORKER(1) }, locks_and_unlocks, &m);
+	return tt_group_end(&g, 0);
+}
+
+/* One delay is enough for a race that needs one, wherever it lies; the schedule that shows
+ * it is kept, and shows it again. */
+TT_TEST_PLAIN(sim, exploring_finds_the_one_schedule_that_fails)
+{
+	char file[] = "/tmp/tutti-schedule-XXXXXX";
+	tt_explore_options o = { .delays = 1 };
+	tt_explore_result r;
+	struct counter c;
+
+	close(mkstemp(file));
+	setenv("TUTTI_SIM_RECORD", file, 1);
+	EXPECT_CODE(tt_sim_explore(&o, &r, two_add, &c), TT_EIO);
+	EXPECT_FALSE(r.complete);
+	EXPECT_LT(r.runs, 100);
+	unsetenv("TUTTI_SIM_RECORD");
+
+	setenv("TUTTI_SIM_REPLAY", file, 1);
+	EXPECT_CODE(tt_sim_explore(&o, &r, two_add, &c), TT_EIO);
+	EXPECT_EQ(r.runs, 1);
+	unsetenv("TUTTI_SIM_REPLAY");
+	unlink(file);
+}
+
+/* What holds in every schedule is run in every schedule, each once, and more with more delays. */
+TT_TEST_PLAIN(sim, exploring_is_complete_within_its_bound)
+{
+	uint64_t before = 0;
+
+	for (unsigned delays = 1; delays <= 3; delays++) {
+		tt_explore_options o = { .delays = delays };
+		tt_explore_result r;
+
+		EXPECT_OK(tt_sim_explore(&o, &r, two_lock));
+		EXPECT_TRUE(r.complete);
+		EXPECT_GT(r.runs, before);
+		EXPECT_GT(r.choices_max, 2);
+		before = r.runs;
+		tt_test_note("%u delays: %llu runs of up to %zu choices", delays, (unsigned long long)r.runs, r.choices_max);
+	}
+}
+
+/* Out of runs is not complete. */
+TT_TEST_PLAIN(sim, exploring_stops_at_its_limit)
+{
+	tt_explore_options o = { .delays = 3, .runs_max = 5 };
+	tt_explore_result r;
+
+	EXPECT_OK(tt_sim_explore(&o, &r, two_lock));
+	EXPECT_EQ(r.runs, 5);
+	EXPECT_FALSE(r.complete);
 }
 
 TT_TEST_MAIN()
