@@ -16,7 +16,7 @@ set -u
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
 
-tiers='deps build unit tidy clang asan tsan laws plants model seeds replay fuzz seccomp aarch64 up gateway durability'
+tiers='deps build unit tidy clang asan tsan laws promises plants model seeds replay fuzz seccomp aarch64 up gateway durability'
 mode=check fresh='' only=''
 while [ $# -gt 0 ]; do
 	case $1 in
