@@ -21,5 +21,6 @@
 #include <tutti/task.h>
 #include <tutti/time.h>
 #include <tutti/trace.h>
+#include <tutti/when.h>
 
 #endif

@@ -22,11 +22,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
-
-static struct tti_group *from_public(tt_group *g)
-{
-	return (struct tti_group *)(void *)g;
-}
+#include "scope/idle.h"
 
 static uint32_t children_left(struct tti_group *g)
 {
@@ -36,34 +32,55 @@ static uint32_t children_left(struct tti_group *g)
 
 /* Members on other workers count only in shared groups; else the owner's thread alone
  * writes, and a plain addition does. */
-static void count_children(struct tti_group *g, uint32_t n)
+void tti_group_count(const struct tti_group *g, tti_atomic_u32 *counter, uint32_t n)
 {
 	if (g->shared)
-		/* acq_rel: pairs with the acquire in children_left(). */
-		tti_fetch_add_acq_rel(&g->n_children, n);
+		/* acq_rel: pairs with the acquire in children_left(), children_idle(). */
+		tti_fetch_add_acq_rel(counter, n);
 	else
 		/* relaxed: see above. */
-		tti_store_relaxed(&g->n_children, tti_load_relaxed(&g->n_children) + n);
+		tti_store_relaxed(counter, tti_load_relaxed(counter) + n);
+}
+
+static void count_children(struct tti_group *g, uint32_t n)
+{
+	tti_group_count(g, &g->n_children, n);
+}
+
+static uint32_t children_idle(struct tti_group *g)
+{
+	/* acquire: pairs with the acq_rel in tti_group_count(), on a member's home. */
+	return tti_load_acquire(&g->n_idle);
+}
+
+bool tti_group_has_room(struct tti_group *g)
+{
+	/* Idle first: a child that stops being idle in between counts twice, not never. */
+	uint32_t idle = children_idle(g);
+
+	return g->max_children == 0 || children_left(g) - idle < g->max_children;
 }
 
 /* The children that whoever waits in the group is waiting for. */
 static uint32_t children_joined(struct tti_group *g)
 {
-	return children_left(g) - (g->join_keeps_daemons ? g->n_daemons : 0);
+	uint32_t idle = g->join_for_room ? children_idle(g) : 0;
+
+	return children_left(g) - idle - (g->join_keeps_daemons ? g->n_daemons : 0);
 }
 
 /* ---- a child's life ---- */
 
 /* What is in force in the group. On its owner's worker the answer is at hand: every cancel
  * walk leaves it there. */
-static uint32_t group_effective(const struct tti_group *g)
+uint32_t tti_group_effective(const struct tti_group *g)
 {
 	return g->scope.owner->home == tti_home_here ? g->propagated : tti_scope_effective(&g->scope);
 }
 
 static bool child_start(struct tt_task *t)
 {
-	t->cancel_bits = group_effective(t->group);
+	t->cancel_bits = tti_group_effective(t->group);
 	if ((t->cancel_bits & TTI_CANCELLED) == 0)
 		return true;
 	t->rc = TT_ECANCELED;
@@ -97,6 +114,12 @@ void tti_group_retire(struct tt_task *t)
 		g->n_daemons--;
 	count_children(g, (uint32_t)-1);
 	tti_task_put(t);
+	tti_idle_start_ready(g);
+	tti_group_child_gone(g);
+}
+
+void tti_group_child_gone(struct tti_group *g)
+{
 	only_daemons_left(g);
 	wake_joiner(g);
 }
@@ -286,8 +309,7 @@ static void handle_adopt(struct tti_msg *m)
 
 	adopt(g, t, tti_worker_here());
 	/* Until now it was counted, but not known to be a daemon. */
-	only_daemons_left(g);
-	wake_joiner(g);
+	tti_group_child_gone(g);
 }
 
 static struct tti_worker *place(unsigned worker)
@@ -318,14 +340,16 @@ static int reserve_place(struct tti_group *g, bool owner)
 {
 	struct tti_waiter w;
 
-	while (g->max_children > 0 && children_left(g) >= g->max_children) {
+	while (!tti_group_has_room(g)) {
 		if (!owner)
 			return TT_EAGAIN;
 		tti_waiter_init(&w, "room in group", g);
 		g->join_at_most = g->max_children - 1; /* daemons take a place too */
+		g->join_for_room = true;
 		g->joiner = &w;
 		tti_park(&w);
 		g->joiner = NULL;
+		g->join_for_room = false;
 		if (w.rc < 0)
 			return w.rc;
 	}
@@ -334,7 +358,7 @@ static int reserve_place(struct tti_group *g, bool owner)
 }
 
 /* Where the spawner stands: the owner, or a member of a shared group. */
-static bool check_spawner(struct tti_group *g, const struct tt_task *self, const char *site)
+bool tti_group_check_spawner(struct tti_group *g, const struct tt_task *self, const char *site)
 {
 	if (g->scope.owner == self) {
 		TT_REQUIRE(g->scope.open, "tt_go at %s: the group is not open", site);
@@ -352,7 +376,7 @@ static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int
 	tti_task_drop_args(t);
 	tti_task_move(t, TTI_TASK_DONE);
 	t->rc = code;
-	if (owner && code == TT_ECANCELED && (group_effective(g) & TTI_CANCELLED) != 0)
+	if (owner && code == TT_ECANCELED && (tti_group_effective(g) & TTI_CANCELLED) != 0)
 		g->n_cancelled++;
 	else if (owner)
 		child_failed(g, t);
@@ -360,11 +384,9 @@ static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int
 	return code;
 }
 
-/* There is not even a record: the failure is the group's all the same. */
-static int out_of_memory(struct tti_group *g, const struct tt_task_type *type, const void *args, bool owner)
+/* The failure is the group's all the same. */
+int tti_group_out_of_memory(struct tti_group *g, bool owner)
 {
-	if (type->drop != NULL)
-		type->drop((void *)(uintptr_t)args);
 	if (!owner || g->policy == TT_ISOLATE)
 		return TT_ENOMEM;
 	g->n_failed++;
@@ -376,12 +398,26 @@ static int out_of_memory(struct tti_group *g, const struct tt_task_type *type, c
 	return TT_ENOMEM;
 }
 
-/* From a pool job. */
-static int wrong_context(const struct tt_task_type *type, const void *args)
+/* There is no record that could drop them. */
+static int drop_args(const struct tt_task_type *type, const void *args, int code)
 {
 	if (type->drop != NULL)
 		type->drop((void *)(uintptr_t)args);
-	return TT_EWRONGCTX;
+	return code;
+}
+
+static void become_child(struct tti_group *g, struct tt_task *t)
+{
+	t->group = g;
+	t->scope = t->scope_base = &g->scope;
+	t->life = &child_life;
+}
+
+void tti_group_adopt(struct tti_group *g, struct tt_task *t, unsigned worker)
+{
+	become_child(g, t);
+	t->stack_class = class_for(tti_worker_here(), 0);
+	adopt(g, t, place(worker));
 }
 
 static int group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
@@ -393,22 +429,20 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 	int rc;
 
 	if (self == NULL)
-		return wrong_context(type, args);
-	owner = check_spawner(g, self, site);
+		return drop_args(type, args, TT_EWRONGCTX);
+	owner = tti_group_check_spawner(g, self, site);
 	o = o != NULL ? o : &none;
 	t = tti_task_create(self->home, type, args, site);
 	if (t == NULL)
-		return out_of_memory(g, type, args, owner);
-	t->group = g;
-	t->scope = t->scope_base = &g->scope;
-	t->life = &child_life;
+		return drop_args(type, args, tti_group_out_of_memory(g, owner));
+	become_child(g, t);
 	t->daemon = o->daemon;
 	t->stack_class = class_for(tti_worker_here(), o->stack_size);
 	if (o->name != NULL)
 		t->name = o->name;
 	/* Only a group with a limit can make its owner wait; elsewhere tt_go is no checkpoint. */
 	rc = owner && g->max_children > 0 ? tti_checkpoint() : 0;
-	if (rc == 0 && (group_effective(g) & TTI_CANCELLED) != 0)
+	if (rc == 0 && (tti_group_effective(g) & TTI_CANCELLED) != 0)
 		rc = TT_ECANCELED;
 	if (rc == 0)
 		rc = reserve_place(g, owner);
@@ -565,7 +599,7 @@ _Static_assert(sizeof(struct tti_group) <= sizeof(tt_group), "tt_group holds a t
 tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const char *site)
 {
 	static const tt_group_options none;
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 
 	o = o != NULL ? o : &none;
 	tti_scope_push(&g->scope, TTI_SCOPE_GROUP, site);
@@ -582,7 +616,11 @@ tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const cha
 	g->name = o->name;
 	g->joiner = NULL;
 	g->join_at_most = 0;
-	g->join_keeps_daemons = false;
+	g->join_keeps_daemons = g->join_for_room = false;
+	/* relaxed: as above. */
+	tti_store_relaxed(&g->n_idle, 0);
+	tti_list_init(&g->idle);
+	tti_list_init(&g->idle_ready);
 	tti_error_init(&g->err);
 	if ((g->propagated & TTI_CANCELLED) != 0)
 		g->scope.cause = TTI_CAUSE_OUTER;
@@ -591,7 +629,7 @@ tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const cha
 
 int tt_group_end(tt_group *storage, int rc)
 {
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 
 	rc = tti_blocks_end_inside(&g->scope, rc, "tt_group_end");
 	return tti_group_end(g, rc);
@@ -599,7 +637,7 @@ int tt_group_end(tt_group *storage, int rc)
 
 int tt_group_finish(tt_group *storage, int rc)
 {
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 
 	rc = tti_blocks_end_inside(&g->scope, rc, "tt_group_finish");
 	if (rc < 0 && g->scope.cause == TTI_CAUSE_NONE)
@@ -609,7 +647,7 @@ int tt_group_finish(tt_group *storage, int rc)
 
 int tt_group_drain(tt_group *storage)
 {
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 	struct tt_task *self = tti_current_or_panic("tt_group_drain");
 
 	if (self == NULL)
@@ -623,7 +661,7 @@ int tt_group_drain(tt_group *storage)
 
 void tt_group_cancel(tt_group *storage)
 {
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 
 	TT_REQUIRE(g->scope.owner == tti_current() && g->scope.open,
 	           "tt_group_cancel: only the owner may; others use tt_group_canceller");
@@ -632,7 +670,7 @@ void tt_group_cancel(tt_group *storage)
 
 void tt_group_leave_(tt_group *storage)
 {
-	struct tti_group *g = from_public(storage);
+	struct tti_group *g = tti_group_from_public(storage);
 
 	if (!g->scope.open)
 		return;
@@ -648,21 +686,21 @@ void tt_group_leave_(tt_group *storage)
 
 intptr_t tt_verb_go_(void *on, const tt_task_type *type, const void *args, const char *site)
 {
-	return group_spawn(from_public(on), type, args, site, NULL, NULL);
+	return group_spawn(tti_group_from_public(on), type, args, site, NULL, NULL);
 }
 
 intptr_t tt_verb_go_task_(void *on, const tt_task_type *type, const void *args, const char *site)
 {
 	struct tt_go_task_ *p = on;
 
-	return group_spawn(from_public(p->group), type, args, site, NULL, p->ret_task);
+	return group_spawn(tti_group_from_public(p->group), type, args, site, NULL, p->ret_task);
 }
 
 intptr_t tt_verb_go_with_(void *on, const tt_task_type *type, const void *args, const char *site)
 {
 	struct tt_go_with_ *p = on;
 
-	return group_spawn(from_public(p->group), type, args, site, p->options, NULL);
+	return group_spawn(tti_group_from_public(p->group), type, args, site, p->options, NULL);
 }
 
 struct plain_args {
@@ -685,5 +723,5 @@ int tt_spawn(tt_group *g, int (*fn)(void *), void *arg, const tt_child_options *
 	};
 	struct plain_args args = { fn, arg };
 
-	return group_spawn(from_public(g), &type, &args, "tt_spawn", o, NULL);
+	return group_spawn(tti_group_from_public(g), &type, &args, "tt_spawn", o, NULL);
 }

@@ -20,6 +20,9 @@ struct tti_group {
 	struct tti_waiter *joiner;           /* the owner, waiting in join or for room */
 	uint32_t join_at_most;               /* it is woken when so many children, or fewer, are left */
 	bool join_keeps_daemons;             /* a drain: daemons do not count among those */
+	bool join_for_room;                  /* idle children do not count among those */
+	tti_atomic_u32 n_idle;               /* of n_children: not tasks yet; see idle.h */
+	struct tti_list idle, idle_ready;    /* they wait; their time has come and there was no place */
 	struct tti_error err;                /* first failure, others as its siblings */
 };
 
@@ -28,6 +31,27 @@ static inline struct tti_group *tti_group_of(struct tti_scope *s)
 	TT_ASSERT(s->kind == TTI_SCOPE_GROUP);
 	return (struct tti_group *)(void *)s;
 }
+
+static inline struct tti_group *tti_group_from_public(tt_group *g)
+{
+	return (struct tti_group *)(void *)g;
+}
+
+/* For idle.c; on the owner's home but where it says otherwise. */
+/* Where the spawner stands: the owner, or a member of a shared group; else panics. Any home. */
+bool tti_group_check_spawner(struct tti_group *g, const struct tt_task *self, const char *site);
+/* What is in force in the group. Any home below it. */
+uint32_t tti_group_effective(const struct tti_group *g);
+/* n children more on a counter of the group, or fewer. Any home. */
+void tti_group_count(const struct tti_group *g, tti_atomic_u32 *counter, uint32_t n);
+/* There is a place for one more under max_children. */
+bool tti_group_has_room(struct tti_group *g);
+/* A child left n_children without having been a task. */
+void tti_group_child_gone(struct tti_group *g);
+/* Starts t, which n_children counts already, as a child. */
+void tti_group_adopt(struct tti_group *g, struct tt_task *t, unsigned worker);
+/* There is not even a record of a child; a failure of the group's if its owner spawned. */
+int tti_group_out_of_memory(struct tti_group *g, bool owner);
 
 /* A child's exit was received and no message to it is under way: it leaves the group. */
 void tti_group_retire(struct tt_task *child);

@@ -7,6 +7,7 @@
 
 #include "base/panic.h"
 #include "scope/group.h"
+#include "scope/idle.h"
 
 /* ---- what is in force ---- */
 
@@ -124,6 +125,8 @@ static void tell_children(struct tti_home *h, struct tti_group *g)
 		else
 			post_cancel(child);
 	}
+	if ((bits & TTI_CANCELLED) != 0)
+		tti_idle_cancel_all(g);
 }
 
 static void refresh(struct tt_task *t)
