@@ -93,6 +93,7 @@
 #define TT_EWRONGCTX (-10004) /* a task's call, made from a pool job */
 #define TT_ENOHOST (-10005)   /* a name did not resolve */
 #define TT_EEOF (-10006)      /* the stream ended before all bytes had come */
+#define TT_EBROKEN (-10007)   /* a barrier: a party was cancelled or failed */
 
 /* Application codes are at or below this, registered with TT_ERROR_CODES. */
 #define TT_ERROR_DOMAIN_FIRST (-20000)

@@ -128,6 +128,16 @@ TT_API int tt_error_code(const tt_error_node *n);
 TT_API const char *tt_error_site(const tt_error_node *n);
 
 /*
+ * tt_error_backtraces - record, from now on, the frames above each tt_fail() that starts a chain, and
+ * print them with it. TUTTI_BACKTRACE=1 in the environment does it from the start. Off, it costs
+ * nothing; on, a failure takes some microseconds and one allocation.
+ *
+ * Blocks     no
+ * Threads    any
+ */
+TT_API void tt_error_backtraces(bool on);
+
+/*
  * tt_strerror - what a code means: "Connection refused".
  *
  * Blocks     no

@@ -29,14 +29,32 @@ enum tt_policy {
 	TT_FAIL_FAST,     /* cancels them; the group fails with it */
 	TT_COLLECT_ALL,   /* nothing; the group fails with the first, the rest are siblings */
 	TT_FIRST_SUCCESS, /* nothing; the first success cancels the others and is the result */
-	TT_ISOLATE        /* nothing: it is reported with its chain and forgotten; for servers */
+	TT_ISOLATE,       /* nothing: it is reported with its chain and forgotten; for servers */
+	TT_SUPERVISE      /* nothing: it is restarted; one that fails too often is as with TT_FAIL_FAST */
 };
+
+/* Whether a child runs again, with the same arguments, after it has ended. */
+enum tt_restart {
+	TT_RESTART_NEVER, /* or, for a child: as its group says */
+	TT_RESTART_ON_FAILURE,
+	TT_RESTART_ALWAYS
+};
+
+/* The pause before a restart doubles from min to max; a run of max or longer was a good one,
+ * and the next pause is min again. */
+typedef struct tt_backoff {
+	int64_t min, max;        /* ns; 0: 100 ms, 30 s */
+	unsigned jitter_percent; /* up to so much of the pause is left out, at random */
+	unsigned max_restarts;   /* in a row, without a good run between; then its failure counts. 0: no limit */
+} tt_backoff;
 
 typedef struct tt_group_options {
 	const char *name;      /* for dumps and chains; NULL: the function's; lent until the end */
 	enum tt_policy policy;
 	unsigned max_children; /* 0: no limit; at the limit the owner's tt_go parks */
 	bool shared;           /* descendants may start members too (-EAGAIN at the limit) */
+	enum tt_restart restart; /* of children that say nothing else; not of tt_go_when's */
+	tt_backoff backoff;      /* theirs */
 } tt_group_options;
 
 /* Where a child starts; from its first instruction it stays on its worker. */
@@ -49,6 +67,8 @@ typedef struct tt_child_options {
 	bool daemon;       /* not waited for: cancelled when the group ends without others left */
 	size_t stack_size; /* bytes, rounded up to 64 KiB, 256 KiB, 1 MiB or 8 MiB; 0: the default */
 	unsigned worker;   /* TT_WORKER_HERE, TT_WORKER_ANY or TT_WORKER(n) */
+	enum tt_restart restart; /* wins over the group's; a child with a destructor argument aborts */
+	tt_backoff backoff;      /* with restart */
 } tt_child_options;
 
 /* Storage of an open group; lives in the frame that opened it. */

@@ -6,7 +6,11 @@
  * every child started in it. Calls take no timeouts: they obey the scopes around them.
  * Every exit from an open block goes through its end; TT_TRY_IN is the early return.
  *
- * Invariants  Ending a block first ends those opened inside it, innermost first.
+ * Invariants  Ending a block first ends those opened inside it, innermost first, with the same
+ *             rc; a TT_ECANCELED goes outwards as what the inner end made of it: TT_ETIMEDOUT
+ *             if the inner time ran out, the code of the child that failed, ...
+ *             A timeout counts from the clock itself, so that what the task computed before
+ *             is not charged to it.
  * Rejected    Timeout arguments on each call: they restart at each call of a sequence.
  */
 #ifndef TUTTI_SCOPE_H
@@ -33,7 +37,8 @@ typedef struct tt_canceller tt_canceller;
  * Cancelled  goes on all the same
  * Errors     TT_ETIMEDOUT instead of TT_ECANCELED if it was this scope's time that ran out and
  *            no outer scope is cancelled; TT_ETIMEDOUT always for a shield whose time ran
- *            out; the code of tt_cancel_with() instead of TT_ECANCELED
+ *            out; the code of tt_cancel_with() instead of TT_ECANCELED. The chain names the
+ *            scope and its time, or the reason and who cancelled
  * Threads    the task that opened it
  */
 TT_API TT_MUST_USE int tt_scope_end(tt_scope *s, int rc);
@@ -59,7 +64,8 @@ TT_API void tt_canceller_put(tt_canceller *c);
 
 /*
  * tt_cancel - cancel what the canceller stands for: its checkpoints give TT_ECANCELED
- * from now on. Later cancels of the same scope change nothing.
+ * from now on. Later cancels of the same scope change nothing. A task that goes on all the
+ * same, a thousand such calls in a row without a wait, is reported once on stderr.
  *
  * Blocks     no
  * Threads    any

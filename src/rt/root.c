@@ -3,10 +3,21 @@
 #include "rt/root.h"
 
 #include "base/panic.h"
+#include "scope/background.h"
 
 static struct tti_root *root_of(struct tt_task *t)
 {
 	return TTI_CONTAINER_OF(t->scope_base, struct tti_root, scope);
+}
+
+/* Objects that are left would keep their tasks for ever. */
+static int root_task_run(void *args)
+{
+	struct tti_root *r = root_of(tti_current());
+	int rc = r->run(args);
+
+	tti_background_reap(r->rt);
+	return rc;
 }
 
 static bool root_task_start(struct tt_task *t)
@@ -49,6 +60,10 @@ int tti_root_start(struct tti_root *r, struct tti_runtime *rt, const struct tt_t
 		return TT_ENOMEM;
 	*r = (struct tti_root){ .rt = rt, .on_done = r->on_done };
 	tti_error_init(&r->err);
+	r->type = *type;
+	r->type.run = root_task_run;
+	r->run = type->run;
+	t->type = &r->type;
 	s->owner = t;
 	s->kind = TTI_SCOPE_ROOT;
 	s->open = true;

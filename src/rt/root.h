@@ -8,6 +8,8 @@
 struct tti_root {
 	struct tti_scope scope;              /* what a signal cancels; around the root task */
 	struct tti_runtime *rt;
+	struct tt_task_type type;            /* of the root task; its run is root.c's */
+	int (*run)(void *args);              /* the user's */
 	bool done;                           /* worker 0's thread only */
 	int rc;                              /* the root task's code, once done */
 	struct tti_error err;                /* and its chain */

@@ -15,6 +15,7 @@
 #include "base/panic.h"
 #include "net/net.h"
 #include "par/blocking.h"
+#include "par/compute.h"
 #include "rt/inspect.h"
 
 /* Waits on a futex word until it is at least n. */
@@ -135,7 +136,7 @@ static int run_root(struct tti_run *run, const struct tt_task_type *type, const 
 
 static void check_leaks(struct tti_runtime *rt)
 {
-	int64_t live = 0;
+	int64_t live = -tti_tasks_freed_elsewhere();
 
 	for (unsigned i = 0; i < rt->n_workers; i++)
 		live += rt->workers[i]->home.created - rt->workers[i]->home.freed;
@@ -161,6 +162,7 @@ static int run_workers(struct tti_run *run, const struct tt_task_type *type, con
 	else
 		stop_workers(&run->rt);
 	wait_at_least(&run->left, opened);
+	tti_compute_shutdown(&run->rt);
 	tti_blocking_shutdown(&run->rt);
 	tti_net_shutdown(&run->rt);
 	count_up(&run->close_now);

@@ -44,6 +44,7 @@ int tti_sleep_until(int64_t deadline)
 	if (rc < 0)
 		return rc;
 	if (deadline <= t->home->now) {
+		tti_require_waits_allowed("tt_sleep");
 		t->home->ops->yield(t->home);
 		return 0;
 	}
@@ -72,16 +73,21 @@ int tt_yield(void)
 	if (t == NULL)
 		return TT_EWRONGCTX;
 	if ((t->cancel_bits & TTI_CANCELLED) != 0)
-		return TT_ECANCELED;
+		return tti_cancel_seen(t->home, true);
+	tti_require_waits_allowed("tt_yield");
 	t->home->ops->yield(t->home);
 	return 0;
 }
+
+__thread int (*tti_job_checkpoint)(void);
 
 int tt_checkpoint(void)
 {
 	struct tt_task *t = tti_current_or_panic("tt_checkpoint");
 
-	return t == NULL ? TT_EWRONGCTX : tti_checkpoint();
+	if (t != NULL)
+		return tti_checkpoint();
+	return tti_job_checkpoint != NULL ? tti_job_checkpoint() : TT_EWRONGCTX;
 }
 
 void tt_task_put(tt_task *t)

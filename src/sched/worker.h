@@ -19,6 +19,7 @@
 #define TTI_SCHED_WORKER_H
 
 #include "base/inbox.h"
+#include "base/spin.h"
 #include "env/env.h"
 #include "fiber/fiber.h"
 #include "io/driver.h"
@@ -30,6 +31,7 @@
 
 struct tti_runtime;
 struct tti_job;
+struct tti_file_ops;
 struct tt_interval;
 
 /* Decides what the real world leaves open. NULL in a real runtime. */
@@ -75,6 +77,7 @@ struct tti_runtime {
 	/* Takes over pool jobs: the simulator runs them itself. NULL: threads (par/blocking.c). */
 	void (*offload)(struct tti_runtime *rt, struct tti_job *job);
 	bool (*withdraw)(struct tti_runtime *rt, struct tti_job *job);
+	const struct tti_file_ops *file_ops; /* net/file_ops.h; a simulation's. NULL: the kernel's */
 	unsigned turn_slices;                /* TTI_TURN_SLICES; the simulator takes fewer, so that workers interleave */
 	uint8_t stack_class;                 /* default of tasks, enum tti_stack_class */
 	struct tti_stack_arena arena;        /* guard policy and budget, shared by the workers */
@@ -82,6 +85,8 @@ struct tti_runtime {
 	tti_atomic_ptr blocking_pool;        /* par/blocking.c; made on first use */
 	tti_atomic_ptr fd_table;             /* net/fd.c; made on first use */
 	tti_atomic_ptr signals;              /* net/signal.c; made on first use */
+	struct tti_list backgrounds;         /* scope/background.c; zeros until the first */
+	tti_spin backgrounds_lock;
 	void *user;                          /* rt/ or sim/ */
 };
 
@@ -128,6 +133,9 @@ void tti_worker_call(struct tti_home *h, const char *verb, void (*fn)(void *arg)
 uint64_t tti_worker_random(struct tti_worker *w);
 /* interval.c: a tick was given, when is the next? */
 void tti_interval_advance(struct tt_interval *i);
+/* What tt_checkpoint() says on a thread that runs pool jobs; set by the compute pool on its own
+ * threads, NULL elsewhere: TT_EWRONGCTX. */
+extern __thread int (*tti_job_checkpoint)(void);
 /* sleep.c: parks until the deadline; a checkpoint. */
 TT_MUST_USE int tti_sleep_until(int64_t deadline);
 

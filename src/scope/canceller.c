@@ -25,7 +25,10 @@ struct tti_canceller {
 	struct tti_scope *scope;             /* NULL once closed; home's thread only */
 	struct tti_home *home;
 	struct tti_msg msg;
-	int code;                            /* written by the first canceller, before it posts */
+	/* Written by the first canceller, before it posts. */
+	int code;
+	const char *by;                      /* its task's name; NULL: a plain thread */
+	uint64_t by_id;
 	char text[TTI_ERROR_TEXT_MAX];
 };
 
@@ -88,9 +91,22 @@ void tti_canceller_detach(struct tti_scope *s)
 	put(c);
 }
 
-const char *tti_canceller_text(const struct tti_scope *s)
+int tti_canceller_explain(struct tti_scope *s)
 {
-	return s->canceller != NULL && s->cause == TTI_CAUSE_CANCELLER ? s->canceller->text : "";
+	const struct tti_canceller *c = s->canceller;
+	struct tti_error *e = &s->owner->err;
+
+	if (c == NULL)
+		return s->code; /* a test cancelled it, not a canceller */
+	if (e->code == TT_ECANCELED)
+		e->code = s->code;
+	if (c->by != NULL)
+		TT_IGNORE(tt_wrap_(s->code, s->site, "cancel", "cancelled by %s#%llu", c->by, (unsigned long long)c->by_id));
+	else
+		TT_IGNORE(tt_wrap_(s->code, s->site, "cancel", "cancelled by a thread"));
+	if (c->text[0] != '\0')
+		TT_IGNORE(tt_wrap_(s->code, s->site, "cancel", "%s", c->text));
+	return s->code;
 }
 
 static void deliver(struct tti_canceller *c)
@@ -105,10 +121,17 @@ static void handle_cancel(struct tti_msg *m)
 	deliver(TTI_CONTAINER_OF(m, struct tti_canceller, msg));
 }
 
-static bool use_first(struct tti_canceller *c)
+static bool use_first(struct tti_canceller *c, int code)
 {
+	const struct tt_task *t = tti_current();
+
 	/* acq_rel: pairs with itself; the loser must not touch code and text. */
-	return tti_exchange_acq_rel(&c->used, 1) == 0;
+	if (tti_exchange_acq_rel(&c->used, 1) != 0)
+		return false;
+	c->code = code;
+	c->by = t != NULL ? t->name : NULL;
+	c->by_id = t != NULL ? t->id : 0;
+	return true;
 }
 
 static void post_if_open(struct tti_canceller *c)
@@ -138,10 +161,8 @@ void tt_cancel(tt_canceller *handle)
 {
 	struct tti_canceller *c = from_public(handle);
 
-	if (c == NULL || !use_first(c))
-		return;
-	c->code = TT_ECANCELED;
-	send(c);
+	if (c != NULL && use_first(c, TT_ECANCELED))
+		send(c);
 }
 
 void tt_cancel_with(tt_canceller *handle, int code, const char *fmt, ...)
@@ -150,9 +171,8 @@ void tt_cancel_with(tt_canceller *handle, int code, const char *fmt, ...)
 	va_list ap;
 
 	TT_REQUIRE(code < 0, "tt_cancel_with: code %d is not negative", code);
-	if (c == NULL || !use_first(c))
+	if (c == NULL || !use_first(c, code))
 		return;
-	c->code = code;
 	va_start(ap, fmt);
 	vsnprintf(c->text, sizeof(c->text), fmt, ap);
 	va_end(ap);

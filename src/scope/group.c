@@ -22,6 +22,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "scope/child.h"
 #include "scope/idle.h"
 
 static uint32_t children_left(struct tti_group *g)
@@ -80,7 +81,9 @@ uint32_t tti_group_effective(const struct tti_group *g)
 
 static bool child_start(struct tt_task *t)
 {
-	t->cancel_bits = tti_group_effective(t->group);
+	bool own_scope = t->scope_base != &t->group->scope;
+
+	t->cancel_bits = own_scope ? tti_scope_effective(t->scope_base) : tti_group_effective(t->group);
 	if ((t->cancel_bits & TTI_CANCELLED) == 0)
 		return true;
 	t->rc = TT_ECANCELED;
@@ -109,6 +112,10 @@ void tti_group_retire(struct tt_task *t)
 {
 	struct tti_group *g = t->group;
 
+	if (tti_restart_is_due(t)) {
+		tti_restart_wait(t);
+		return;
+	}
 	tti_list_unlink(&t->sibling);
 	if (t->daemon)
 		g->n_daemons--;
@@ -144,7 +151,7 @@ static void report_isolated(struct tt_task *t)
 
 static void after_failure(struct tti_group *g)
 {
-	if (g->policy == TT_FAIL_FAST)
+	if (g->policy == TT_FAIL_FAST || g->policy == TT_SUPERVISE)
 		tti_scope_cancel(&g->scope, TTI_CAUSE_CHILD, 0);
 	else if (g->policy == TT_COLLECT_ALL && g->scope.cause == TTI_CAUSE_NONE)
 		g->scope.cause = TTI_CAUSE_CHILD;
@@ -175,8 +182,10 @@ static void child_succeeded(struct tti_group *g, struct tt_task *t)
 /* What a child's code means for its group; owner's worker. */
 static void take_code(struct tti_group *g, struct tt_task *t)
 {
-	bool group_cancelled = (g->propagated & TTI_CANCELLED) != 0;
+	bool group_cancelled = (g->propagated & TTI_CANCELLED) != 0, starters = tti_start_takes(t);
 
+	if (starters && !(t->rc == TT_ECANCELED && group_cancelled))
+		return;
 	if (t->rc >= 0)
 		child_succeeded(g, t);
 	else if (t->rc == TT_ECANCELED && group_cancelled)
@@ -185,11 +194,21 @@ static void take_code(struct tti_group *g, struct tt_task *t)
 		child_failed(g, t);
 }
 
+static void wake_end_waiters(struct tt_task *t);
+
+void tti_group_child_ended(struct tt_task *t)
+{
+	take_code(t->group, t);
+	if (t->has_handle && t->extra != NULL)
+		wake_end_waiters(t);
+}
+
 /* On the owner's worker, the moment a child's exit arrives there. */
 static void child_exited(struct tt_task *t)
 {
 	t->exit_received = true;
-	take_code(t->group, t);
+	if (!tti_restart_wanted(t))
+		tti_group_child_ended(t);
 	if (t->cancel_posted == TTI_CANCEL_IDLE || TTI_LAW_BROKEN(11))
 		tti_group_retire(t);
 }
@@ -218,7 +237,8 @@ static void child_exit(struct tt_task *t)
 
 	TT_REQUIRE(t->scope == t->scope_base, "task %s#%llu (spawned at %s) ended with the block of %s still open",
 	           t->name, (unsigned long long)t->id, t->spawn_site, t->scope->site);
-	if (t->has_handle)
+	/* Whether one that may be restarted has ended is for its group to say. */
+	if (t->has_handle && t->extra == NULL)
 		wake_end_waiters(t);
 	if (owner == tti_home_here) {
 		child_exited(t);
@@ -289,25 +309,30 @@ static const struct tti_life_ops child_life = { .start = child_start, .exit = ch
 
 /* ---- spawning ---- */
 
-static void handle_adopt(struct tti_msg *m);
+static struct tti_worker *place(unsigned worker);
 
 static void adopt(struct tti_group *g, struct tt_task *t, struct tti_worker *to)
 {
+	t->rc = 0;
 	tti_list_push_back(&g->children, &t->sibling);
 	if (t->daemon)
 		g->n_daemons++;
+	tti_restart_begins(t);
 	tti_worker_submit(to, t);
 }
 
 /* A member on another worker has spawned into a shared group: the owner's worker takes
  * the child in and runs it. The member has not exited yet, or its exit is behind this in
- * the inbox, so the group is still there. */
+ * the inbox, so the group is still there. So does a keeper with what was started from
+ * anywhere into its background group. */
 static void handle_adopt(struct tti_msg *m)
 {
 	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, life_msg);
 	struct tti_group *g = t->group;
 
-	adopt(g, t, tti_worker_here());
+	if (t->id == 0)
+		tti_task_enroll(tti_home_here, t);
+	adopt(g, t, place(t->worker));
 	/* Until now it was counted, but not known to be a daemon. */
 	tti_group_child_gone(g);
 }
@@ -323,9 +348,9 @@ static struct tti_worker *place(unsigned worker)
 	return here->rt->workers[(worker - 1) % here->rt->n_workers];
 }
 
-static uint8_t class_for(struct tti_worker *w, size_t stack_size)
+static uint8_t class_for(const struct tti_runtime *rt, size_t stack_size)
 {
-	uint8_t c = w->rt->stack_class;
+	uint8_t c = rt->stack_class;
 
 	if (stack_size == 0)
 		return c;
@@ -357,15 +382,33 @@ static int reserve_place(struct tti_group *g, bool owner)
 	return 0;
 }
 
+#ifndef TT_NO_ASSERT
+static bool is_below(const struct tti_group *g, const struct tt_task *t)
+{
+	for (const struct tti_scope *s = t->scope; s != NULL; s = s->parent)
+		if (s == &g->scope)
+			return true;
+	return false;
+}
+#endif
+
 /* Where the spawner stands: the owner, or a member of a shared group. */
 bool tti_group_check_spawner(struct tti_group *g, const struct tt_task *self, const char *site)
 {
 	if (g->scope.owner == self) {
-		TT_REQUIRE(g->scope.open, "tt_go at %s: the group is not open", site);
+		TT_REQUIRE(g->scope.open, "tt_go at %s: the group is not open (it was opened at %s)", site, g->scope.site);
 		return true;
 	}
-	TT_REQUIRE(g->shared, "tt_go at %s: task %s#%llu is not the group's owner, and the group is not shared", site,
-	           self->name, (unsigned long long)self->id);
+	TT_REQUIRE(g->shared,
+	           "tt_go at %s: task %s#%llu (spawned at %s) is not the group's owner, and the group is not shared (it was "
+	           "opened at %s)",
+	           site, self->name, (unsigned long long)self->id, self->spawn_site, g->scope.site);
+#ifndef TT_NO_ASSERT
+	/* A member cannot outlive its group; somebody else may find its frame gone. */
+	TT_REQUIRE(is_below(g, self),
+	           "tt_go at %s: task %s#%llu (spawned at %s) is not in the group, which may be gone (it was opened at %s)",
+	           site, self->name, (unsigned long long)self->id, self->spawn_site, g->scope.site);
+#endif
 	return false;
 }
 
@@ -416,14 +459,63 @@ static void become_child(struct tti_group *g, struct tt_task *t)
 void tti_group_adopt(struct tti_group *g, struct tt_task *t, unsigned worker)
 {
 	become_child(g, t);
-	t->stack_class = class_for(tti_worker_here(), 0);
+	t->stack_class = class_for(tti_worker_here()->rt, 0);
 	adopt(g, t, place(worker));
 }
 
-static int group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
-                       const tt_child_options *o, tt_task **ret_task)
+/* The record of a child, not counted yet; NULL: out of memory, and args are the caller's. */
+static struct tt_task *child_new(struct tti_group *g, const struct tti_runtime *rt, const struct tt_task_type *type,
+                                 const void *args, const char *site, const tt_child_options *o, bool awaited)
 {
 	static const tt_child_options none;
+	struct tt_task *t = tti_task_create(tti_home_here, type, args, site);
+
+	if (t == NULL)
+		return NULL;
+	o = o != NULL ? o : &none;
+	become_child(g, t);
+	t->daemon = o->daemon;
+	t->stack_class = class_for(rt, o->stack_size);
+	t->worker = o->worker;
+	if (o->name != NULL)
+		t->name = o->name;
+	if (tti_child_extend(t, o, awaited) == 0)
+		return t;
+	tti_task_forget_args(t);
+	tti_task_move(t, TTI_TASK_DONE);
+	tti_task_put(t);
+	return NULL;
+}
+
+static void post_adopt(struct tti_group *g, struct tt_task *t)
+{
+	struct tti_home *owner = g->scope.owner->home;
+
+	t->life_msg.handle = handle_adopt;
+	owner->ops->post(owner, &t->life_msg);
+}
+
+int tti_group_spawn_through(struct tti_gate *gate, struct tti_group *g, const struct tt_task_type *type,
+                            const void *args, const char *site, const tt_child_options *o)
+{
+	struct tt_task *t = child_new(g, gate->rt, type, args, site, o, false);
+	int rc;
+
+	if (t == NULL)
+		return drop_args(type, args, TT_ENOMEM);
+	tti_spin_lock(&gate->lock);
+	rc = gate->refuses != 0 ? gate->refuses : tti_group_has_room(g) ? 0 : TT_EAGAIN;
+	if (rc == 0) {
+		count_children(g, 1);
+		post_adopt(g, t);
+	}
+	tti_spin_unlock(&gate->lock);
+	return rc == 0 ? 0 : spawn_refused(g, t, false, rc);
+}
+
+int tti_group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
+                    const tt_child_options *o, bool awaited, tt_task **ret_task)
+{
 	struct tt_task *self = tti_current_or_panic("tt_go"), *t;
 	bool owner;
 	int rc;
@@ -431,15 +523,9 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 	if (self == NULL)
 		return drop_args(type, args, TT_EWRONGCTX);
 	owner = tti_group_check_spawner(g, self, site);
-	o = o != NULL ? o : &none;
-	t = tti_task_create(self->home, type, args, site);
+	t = child_new(g, tti_worker_here()->rt, type, args, site, o, awaited);
 	if (t == NULL)
 		return drop_args(type, args, tti_group_out_of_memory(g, owner));
-	become_child(g, t);
-	t->daemon = o->daemon;
-	t->stack_class = class_for(tti_worker_here(), o->stack_size);
-	if (o->name != NULL)
-		t->name = o->name;
 	/* Only a group with a limit can make its owner wait; elsewhere tt_go is no checkpoint. */
 	rc = owner && g->max_children > 0 ? tti_checkpoint() : 0;
 	if (rc == 0 && (tti_group_effective(g) & TTI_CANCELLED) != 0)
@@ -453,13 +539,17 @@ static int group_spawn(struct tti_group *g, const struct tt_task_type *type, con
 		tti_task_get(t);
 		*ret_task = t;
 	}
-	if (owner || g->scope.owner->home == self->home) {
-		adopt(g, t, place(o->worker));
-		return 0;
-	}
-	t->life_msg.handle = handle_adopt;
-	g->scope.owner->home->ops->post(g->scope.owner->home, &t->life_msg);
+	if (owner || g->scope.owner->home == self->home)
+		adopt(g, t, place(t->worker));
+	else
+		post_adopt(g, t);
 	return 0;
+}
+
+static int group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
+                       const tt_child_options *o, tt_task **ret_task)
+{
+	return tti_group_spawn(g, type, args, site, o, false, ret_task);
 }
 
 /* ---- joining and ending ---- */
@@ -531,14 +621,13 @@ static int outside_result(struct tti_group *g, int rc)
 {
 	bool all_succeeded = g->n_failed == 0 && g->n_cancelled == 0;
 	int code = g->scope.cause == TTI_CAUSE_CANCELLER ? g->scope.code : TT_ECANCELED;
-	const char *text = tti_canceller_text(&g->scope);
 	struct tti_error body;
 
 	if (all_succeeded && !is_echo(rc))
 		return rc;
 	take_body_failure(g, rc, code, &body);
-	if (text[0] != '\0')
-		TT_IGNORE(tt_fail_(code, g->scope.site, "cancel", "%s", text));
+	if (g->scope.cause == TTI_CAUSE_CANCELLER)
+		TT_IGNORE(tti_canceller_explain(&g->scope));
 	if (body.code != 0) {
 		tti_error_set_code(&g->scope.owner->err, code);
 		tti_error_add_sibling(&g->scope.owner->err, &body);
@@ -612,6 +701,10 @@ tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const cha
 	g->max_children = o->max_children;
 	g->policy = (uint8_t)o->policy;
 	g->shared = o->shared;
+	g->restart = (uint8_t)o->restart;
+	if (o->policy == TT_SUPERVISE && g->restart == TT_RESTART_NEVER)
+		g->restart = TT_RESTART_ON_FAILURE;
+	g->backoff = o->backoff;
 	g->success = 0;
 	g->name = o->name;
 	g->joiner = NULL;
@@ -652,7 +745,7 @@ int tt_group_drain(tt_group *storage)
 
 	if (self == NULL)
 		return TT_EWRONGCTX;
-	TT_REQUIRE(g->scope.owner == self && g->scope.open, "tt_group_drain: only the owner of an open group may drain it");
+	TT_REQUIRE(g->scope.owner == self && g->scope.open, "tt_group_drain: only the owner of an open group may drain it (it was opened at %s)", g->scope.site);
 	wait_for_children(g, true);
 	if (g->scope.cause == TTI_CAUSE_CHILD)
 		return g->err.code;
@@ -664,7 +757,8 @@ void tt_group_cancel(tt_group *storage)
 	struct tti_group *g = tti_group_from_public(storage);
 
 	TT_REQUIRE(g->scope.owner == tti_current() && g->scope.open,
-	           "tt_group_cancel: only the owner may; others use tt_group_canceller");
+	           "tt_group_cancel: only the owner of an open group may, others use tt_group_canceller (it was opened at %s)",
+	           g->scope.site);
 	tti_scope_cancel(&g->scope, TTI_CAUSE_OWNER, 0);
 }
 

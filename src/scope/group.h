@@ -15,6 +15,8 @@ struct tti_group {
 	uint32_t max_children;               /* 0: no limit */
 	uint8_t policy;                      /* enum tt_policy */
 	bool shared;                         /* members may spawn */
+	uint8_t restart;                     /* enum tt_restart, of children that say nothing else */
+	tt_backoff backoff;                  /* theirs */
 	int success;                         /* FIRST_SUCCESS: the winner's code */
 	const char *name;                    /* for dumps; may be NULL */
 	struct tti_waiter *joiner;           /* the owner, waiting in join or for room */
@@ -53,7 +55,24 @@ void tti_group_adopt(struct tti_group *g, struct tt_task *t, unsigned worker);
 /* There is not even a record of a child; a failure of the group's if its owner spawned. */
 int tti_group_out_of_memory(struct tti_group *g, bool owner);
 
-/* A child's exit was received and no message to it is under way: it leaves the group. */
+/* tt_go and its kin; awaited: for tt_start. 0, or a code and args were dropped. */
+int tti_group_spawn(struct tti_group *g, const struct tt_task_type *type, const void *args, const char *site,
+                    const tt_child_options *o, bool awaited, tt_task **ret_task);
+
+/* For those who spawn without being below the group, from any thread: while the lock is held
+ * and refuses is 0, the group is open and its owner lives. */
+struct tti_gate {
+	struct tti_runtime *rt;
+	tti_spin lock;
+	int refuses;                         /* a code: nothing more comes in; guarded by lock */
+};
+int tti_group_spawn_through(struct tti_gate *gate, struct tti_group *g, const struct tt_task_type *type,
+                            const void *args, const char *site, const tt_child_options *o);
+
+/* A child that will not be restarted has ended: what its code means for the group. */
+void tti_group_child_ended(struct tt_task *t);
+/* A child's exit was received and no message to it is under way: it leaves the group, or waits to
+ * be restarted. */
 void tti_group_retire(struct tt_task *child);
 /* The body of tt_group_end, for the block the calling task opened last. */
 int tti_group_end(struct tti_group *g, int rc);

@@ -9,6 +9,9 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "env/env.h"
+#include "task/task.h"
+
 static const tt_child_options elsewhere = { .worker = TT_WORKER(1) };
 static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
 
@@ -484,6 +487,85 @@ TT_TEST(group, bare_return_aborts)
 	EXPECT_EQ(done, 1);
 #endif
 	EXPECT_ABORTS(end_twice(), "tt_group_end: the block is not open");
+}
+
+static void spawns_after_the_end(void)
+{
+	TT_GROUP(g);
+	TT_IGNORE(tt_group_end(&g, 0));
+	tt_go(&g, returns, 0);
+}
+
+static void cancels_after_the_end(void)
+{
+	TT_GROUP(g);
+	TT_IGNORE(tt_group_end(&g, 0));
+	tt_group_cancel(&g);
+}
+
+static TT_TASK(ends_anothers_group, (tt_group *, g))
+{
+	return tt_group_end(g, 0);
+}
+
+static void lent_group(void)
+{
+	TT_GROUP(g);
+	tt_go(&g, ends_anothers_group, &g);
+	TT_IGNORE(tt_group_end(&g, 0));
+}
+
+static TT_TASK(leaves_a_block_open)
+{
+	static tt_group g;
+
+	TT_IGNORE(tt_group_open_(&g, NULL, "nowhere.c:7") == NULL);
+	return 0;
+}
+
+static void child_leaves_a_block(void)
+{
+	TT_GROUP(g);
+	tt_go(&g, leaves_a_block_open);
+	TT_IGNORE(tt_group_end(&g, 0));
+}
+
+#ifndef TT_NO_ASSERT
+static TT_TASK(spawns_into, (tt_group *, g))
+{
+	tt_go(g, returns, 0);
+	return 0;
+}
+
+/* A task that is not below the group of another one may find its frame gone. */
+static void spawns_into_a_strangers_group(void)
+{
+	tt_group_options o = { .shared = true };
+
+	TT_GROUP(outer);
+	TT_GROUP_WITH(strangers, &o);
+	tt_go(&outer, spawns_into, &strangers);
+	TT_IGNORE(tt_group_drain(&outer));
+	TT_IGNORE(tt_group_end(&outer, 0));
+}
+#endif
+
+/* Spawning or cancelling after the end, ending what another task opened, leaving a task with a
+ * block open, spawning into a stranger's group: each aborts with the places of both. */
+TT_TEST(group, misuse_names_both_places)
+{
+	static const char opened[] = "group is not open (it was opened at src/scope/group_test.c:";
+
+	EXPECT_ABORTS(spawns_after_the_end(), "tt_go at src/scope/group_test.c:");
+	EXPECT_ABORTS(spawns_after_the_end(), opened);
+	EXPECT_ABORTS(cancels_after_the_end(), "others use tt_group_canceller (it was opened at src/scope/group_test.c:");
+	EXPECT_ABORTS(lent_group(), "the block is not open in task ends_anothers_group#");
+	EXPECT_ABORTS(lent_group(), "another task's; it was opened at src/scope/group_test.c:");
+	EXPECT_ABORTS(child_leaves_a_block(), "ended with the block of nowhere.c:7 still open");
+	EXPECT_ABORTS(child_leaves_a_block(), "(spawned at src/scope/group_test.c:");
+#ifndef TT_NO_ASSERT
+	EXPECT_ABORTS(spawns_into_a_strangers_group(), "is not in the group, which may be gone (it was opened at ");
+#endif
 }
 
 static int finish_with(int rc, int child_rc, bool child_fails)
@@ -1038,6 +1120,42 @@ TT_TEST(group, a_cancel_reaches_the_deepest_leaf)
 	EXPECT_EQ(cancel_deep_tree(300, &cancelled), 1);
 	EXPECT_EQ(cancelled, 1);
 	EXPECT_TASKS_ALIVE(1);
+}
+
+static void puts_it(void *arg)
+{
+	tt_task_put(arg);
+}
+
+static TT_TASK(joins_thread, (struct tti_thread *, t))
+{
+	tti_env_thread_join(t);
+	return 0;
+}
+
+static int keeps_a_handle(struct tti_thread *t)
+{
+	tt_task *task;
+	int rc;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_go_task(&g, &task, returns, 0));
+	rc = tt_task_join(task);
+	*t = (struct tti_thread){ .fn = puts_it, .arg = task };
+	return tt_group_end(&g, rc);
+}
+
+/* A handle whose last use is on a plain thread counts as given back: the runtime reports those
+ * that are not. */
+TT_TEST_ON(group, handle_given_back_on_a_plain_thread, TT_ON_REAL, "makes a thread")
+{
+	int64_t before = tti_tasks_freed_elsewhere();
+	struct tti_thread t;
+
+	EXPECT_OK(keeps_a_handle(&t));
+	REQUIRE_OK(tti_env_thread_start(&t, "plain"));
+	EXPECT_OK(tt_blocking(joins_thread, &t));
+	EXPECT_EQ(tti_tasks_freed_elsewhere(), before + 1);
 }
 
 TT_TEST_MAIN()

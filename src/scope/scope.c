@@ -5,7 +5,10 @@
  */
 #include "scope/scope.h"
 
+#include <stdio.h>
+
 #include "base/panic.h"
+#include "scope/child.h"
 #include "scope/group.h"
 #include "scope/idle.h"
 
@@ -119,8 +122,9 @@ static void tell_children(struct tti_home *h, struct tti_group *g)
 		struct tt_task *child = TTI_CONTAINER_OF(n, struct tt_task, sibling);
 
 		if (child->exit_received)
-			continue; /* the one whose failure is the cause, or one that is on its way out */
-		if (child->home == h)
+			/* The one whose failure is the cause, one that is on its way out, or in a pause. */
+			tti_restart_cancelled(child, bits);
+		else if (child->home == h)
 			visit_later(h, child);
 		else
 			post_cancel(child);
@@ -171,6 +175,17 @@ void tti_tree_update(struct tt_task *t)
 	h->cancel_walking = false;
 }
 
+void tti_scope_cancel_child(struct tti_scope *s, struct tt_task *t)
+{
+	set_flag(s, TTI_CANCELLED);
+	if (t->exit_received)
+		return;
+	if (t->home == tti_home_here)
+		tti_tree_update(t);
+	else
+		post_cancel(t);
+}
+
 /* ---- blocks ---- */
 
 static void deadline_passed(struct tti_timer *timer)
@@ -193,7 +208,9 @@ void tti_scope_push(struct tti_scope *s, enum tti_scope_kind kind, const char *s
 	s->code = 0;
 	s->site = site;
 	s->canceller = NULL;
+	s->timeout = TT_NEVER;
 	tti_timer_init(&s->timer, deadline_passed);
+	s->timer.deadline = TT_NEVER;
 	t->scope = s;
 	if (kind == TTI_SCOPE_SHIELD || kind == TTI_SCOPE_UNTIL_STOP)
 		t->cancel_bits = tti_scope_effective(s);
@@ -209,8 +226,25 @@ void tti_scope_remove(struct tti_scope *s)
 		tti_canceller_detach(s);
 	s->open = false;
 	t->scope = s->parent;
-	if (s->kind == TTI_SCOPE_SHIELD || s->kind == TTI_SCOPE_UNTIL_STOP || s->flags.v != 0)
-		t->cancel_bits = tti_scope_effective(t->scope);
+	if (s->kind != TTI_SCOPE_SHIELD && s->kind != TTI_SCOPE_UNTIL_STOP && s->flags.v == 0)
+		return;
+	t->cancel_bits = tti_scope_effective(t->scope);
+	if ((t->cancel_bits & TTI_CANCELLED) == 0)
+		t->cancels_ignored = 0;
+}
+
+int64_t tti_scope_deadline(const struct tti_scope *s)
+{
+	int64_t earliest = TT_NEVER;
+
+	for (; s != NULL && s->kind != TTI_SCOPE_ROOT; s = s->parent) {
+		/* Set before anybody below knew the scope, and not changed while it is open. */
+		if (s->timer.deadline < earliest)
+			earliest = s->timer.deadline;
+		if (s->kind == TTI_SCOPE_SHIELD)
+			break;
+	}
+	return earliest;
 }
 
 static bool is_open_in(const struct tti_scope *s, const struct tt_task *t)
@@ -226,22 +260,44 @@ int tti_blocks_end_inside(struct tti_scope *s, int rc, const char *call)
 	struct tt_task *t = tti_current();
 
 	TT_REQUIRE(t != NULL, "%s: called outside a task", call);
-	TT_REQUIRE(is_open_in(s, t), "%s: the block is not open in task %s#%llu (ended twice, or another task's)", call,
-	           t->name, (unsigned long long)t->id);
+	TT_REQUIRE(is_open_in(s, t), "%s: the block is not open in task %s#%llu, spawned at %s (ended twice, or another task's; it was "
+	           "opened at %s)", call, t->name, (unsigned long long)t->id, t->spawn_site, s->site);
 	while (t->scope != s) {
 		int inner = tti_block_end(t->scope, rc);
 
-		if (rc >= 0 && inner < 0)
+		if (rc < 0 || inner < 0)
 			rc = inner;
 	}
 	return rc;
 }
 
-static int cancelled_by_canceller(struct tti_scope *s)
+/* "5 s", "1500 ms", ... */
+static void put_timeout(char *buf, size_t n, int64_t timeout)
 {
-	const char *text = tti_canceller_text(s);
+	static const struct {
+		int64_t ns;
+		const char *name;
+	} units[] = { { TT_SEC(1), "s" }, { TT_MS(1), "ms" }, { TT_US(1), "us" }, { 1, "ns" } };
+	size_t i = 0;
 
-	return text[0] != '\0' ? tt_fail_(s->code, s->site, "cancel", "%s", text) : s->code;
+	while (timeout % units[i].ns != 0)
+		i++;
+	snprintf(buf, n, "%lld %s", (long long)(timeout / units[i].ns), units[i].name);
+}
+
+/* The chain says which block ran out of which time; what explained TT_ECANCELED stays below. */
+static int timed_out(struct tti_scope *s)
+{
+	const char *what = s->kind == TTI_SCOPE_SHIELD ? "shield" : "scope";
+	struct tti_error *e = &s->owner->err;
+	char time[32] = "deadline";
+
+	if (s->timeout != TT_NEVER)
+		put_timeout(time, sizeof(time), s->timeout);
+	if (e->code != TT_ECANCELED || e->head == NULL)
+		return tt_fail_(TT_ETIMEDOUT, s->site, what, "timed out: %s", time);
+	e->code = TT_ETIMEDOUT;
+	return tt_wrap_(TT_ETIMEDOUT, s->site, what, "timed out: %s, %s", time, s->site);
 }
 
 /* TT_ECANCELED becomes what this scope knows better, unless something around it is
@@ -253,13 +309,13 @@ static int translate(struct tti_scope *s, int rc, bool stopping)
 	if (rc != TT_ECANCELED)
 		return rc;
 	if (s->cause == TTI_CAUSE_DEADLINE && s->kind == TTI_SCOPE_SHIELD)
-		return TT_ETIMEDOUT;
+		return timed_out(s);
 	if ((outer & TTI_CANCELLED) != 0)
 		return rc;
 	if (s->cause == TTI_CAUSE_DEADLINE)
-		return TT_ETIMEDOUT;
+		return timed_out(s);
 	if (s->cause == TTI_CAUSE_CANCELLER)
-		return cancelled_by_canceller(s);
+		return tti_canceller_explain(s);
 	return stopping ? TT_ESTOP : rc;
 }
 
@@ -275,6 +331,46 @@ static int scope_end(struct tti_scope *s, int rc)
 int tti_block_end(struct tti_scope *s, int rc)
 {
 	return s->kind == TTI_SCOPE_GROUP ? tti_group_end(tti_group_of(s), rc) : scope_end(s, rc);
+}
+
+/* ---- who ignores its cancel ---- */
+
+static const char *why_of(const struct tti_scope *s)
+{
+	/* How it came about is known where the scope lives. */
+	switch (s->owner->home == tti_home_here ? (enum tti_cause)s->cause : TTI_CAUSE_NONE) {
+	case TTI_CAUSE_DEADLINE:
+		return "ran out of time";
+	case TTI_CAUSE_CANCELLER:
+		return "was cancelled by a canceller";
+	case TTI_CAUSE_CHILD:
+		return "has a child that failed";
+	default:
+		return "was cancelled";
+	}
+}
+
+/* The innermost block around t that is cancelled: its site. */
+static const char *cancel_origin(const struct tt_task *t, const char **ret_why)
+{
+	bool until_stop = false;
+
+	for (const struct tti_scope *s = t->scope; s != NULL; s = s->parent) {
+		/* acquire: pairs with the release in set_flag(). */
+		uint32_t own = tti_load_acquire(&s->flags);
+
+		until_stop |= s->kind == TTI_SCOPE_UNTIL_STOP;
+		if ((own & TTI_CANCELLED) != 0 || ((own & TTI_STOPPING) != 0 && until_stop)) {
+			*ret_why = (own & TTI_CANCELLED) != 0 ? why_of(s) : "was asked to stop";
+			return s->site;
+		}
+	}
+	return "?";
+}
+
+__attribute__((constructor)) static void set_cancel_origin(void)
+{
+	tti_cancel_origin = cancel_origin;
 }
 
 /* ---- public ---- */
@@ -296,8 +392,10 @@ tt_scope *tt_scope_open_(tt_scope *storage, int64_t when, unsigned kind, const c
 	h = s->owner->home;
 	if (when == TT_NEVER)
 		return storage;
-	if (!absolute)
+	if (!absolute) {
+		s->timeout = when;
 		when = tti_deadline_after(h, when);
+	}
 	if (when <= h->now)
 		tti_scope_cancel(s, TTI_CAUSE_DEADLINE, TT_ETIMEDOUT);
 	else

@@ -26,7 +26,7 @@
 #include "timer/wheel.h"
 #include "wait/wait.h"
 
-enum tti_scope_kind { TTI_SCOPE_PLAIN, TTI_SCOPE_SHIELD, TTI_SCOPE_UNTIL_STOP, TTI_SCOPE_GROUP, TTI_SCOPE_ROOT };
+enum tti_scope_kind { TTI_SCOPE_PLAIN, TTI_SCOPE_SHIELD, TTI_SCOPE_UNTIL_STOP, TTI_SCOPE_GROUP, TTI_SCOPE_ROOT, TTI_SCOPE_LOCAL };
 
 /* Why a scope is cancelled; the first one stays. */
 enum tti_cause {
@@ -53,16 +53,25 @@ struct tti_scope {
 	int code;                            /* what the end returns for CANCELLER */
 	const char *site;                    /* where it was opened */
 	struct tti_canceller *canceller;     /* made on demand; counted */
+	int64_t timeout;                     /* ns, as it was given; TT_NEVER: none, or a point in time */
 	struct tti_timer timer;              /* its deadline */
 };
 
 /* What is in force at s: TTI_CANCELLED, TTI_STOPPING. Any thread below the scope. */
 uint32_t tti_scope_effective(const struct tti_scope *s);
 
+/* The earliest deadline in force at s, monotonic ns; TT_NEVER if none. A shield hides those
+ * around it, not its own. Any thread below the scope. */
+int64_t tti_scope_deadline(const struct tti_scope *s);
+
 /* Asks for a cancel of s, once: later causes are ignored. Owner's home thread. */
 void tti_scope_cancel(struct tti_scope *s, enum tti_cause cause, int code);
 /* Asks for a soft cancel. Owner's home thread. */
 void tti_scope_stop(struct tti_scope *s);
+
+/* Cancels the child t alone, through a scope of its own between it and its group. On the home of
+ * the group's owner. */
+void tti_scope_cancel_child(struct tti_scope *s, struct tt_task *t);
 
 /* Refreshes what t and everything below it know of cancels. t's home thread. */
 void tti_tree_update(struct tt_task *t);
@@ -71,15 +80,16 @@ void tti_tree_update(struct tt_task *t);
 void tti_scope_push(struct tti_scope *s, enum tti_scope_kind kind, const char *site);
 /* Takes the innermost block off the calling task; its deadline and canceller are detached. */
 void tti_scope_remove(struct tti_scope *s);
-/* Ends the blocks opened inside s, innermost first. Returns rc, or their first failure
- * when rc is none. Panics when s is not open in the calling task. */
+/* Ends the blocks opened inside s, innermost first, each with what the one inside made of
+ * rc; a success stays rc. Panics when s is not open in the calling task. */
 int tti_blocks_end_inside(struct tti_scope *s, int rc, const char *call);
 /* Ends the innermost block, whatever its kind. */
 int tti_block_end(struct tti_scope *s, int rc);
 
 /* canceller.c: the scope is closing; a canceller that outlives it does nothing any more. */
 void tti_canceller_detach(struct tti_scope *s);
-/* The text that was given with the cancel; "" when none. */
-const char *tti_canceller_text(const struct tti_scope *s);
+/* The scope's canceller cancelled it: lets the owner's chain explain s->code, with the reason
+ * and who gave it; what explained TT_ECANCELED stays below. Returns s->code. */
+int tti_canceller_explain(struct tti_scope *s);
 
 #endif

@@ -9,9 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <tutti/lowlevel.h>
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
+
+#include "wait/wait.h"
 
 TT_CHAN_TYPE(int_chan, int);
 
@@ -148,6 +153,42 @@ TT_TEST(scope, cancellation_is_level_triggered)
 	EXPECT_CODE(TT_WITHIN(0, several_checkpoints()), TT_ETIMEDOUT);
 	EXPECT_OK(tt_checkpoint());
 	EXPECT_OK(tt_yield());
+}
+
+static int64_t real_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * TT_SEC(1) + ts.tv_nsec;
+}
+
+static void compute(int64_t ns)
+{
+	for (int64_t until = real_ns() + ns; real_ns() < until;)
+		;
+}
+
+/* A timeout counts from the moment it is set: what the task computed before, while the time
+ * of the scheduler's turn stood still, is not charged to it. */
+TT_TEST_ON(scope, computing_is_not_charged_to_a_timeout, TT_ON_REAL, "in a simulation computing takes no time")
+{
+	int64_t begin;
+	int_chan ch;
+	int x;
+
+	compute(TT_MS(200));
+	EXPECT_OK(TT_WITHIN(TT_MS(150), tt_sleep(TT_US(10))));
+	compute(TT_MS(200));
+	begin = real_ns();
+	EXPECT_CODE(TT_WITHIN(TT_MS(30), tt_sleep(TT_NEVER)), TT_ETIMEDOUT);
+	EXPECT_GE(real_ns() - begin, TT_MS(30));
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	compute(TT_MS(200));
+	begin = real_ns();
+	EXPECT_EQ(tt_select(TT_ON_RECV(&ch, &x), TT_ON_TIMEOUT(TT_MS(30))), 1);
+	EXPECT_GE(real_ns() - begin, TT_MS(30));
+	tt_chan_fini(&ch);
 }
 
 /* ---- shields ---- */
@@ -417,6 +458,99 @@ TT_TEST(scope, canceller_with_a_code_and_a_reason)
 	}
 }
 
+/* The text of the chain that explains code; the calling task has none afterwards. */
+static const char *chain_of(int code)
+{
+	static char text[1024];
+	tt_error e;
+
+	tt_error_take(&e, code);
+	tt_error_text(&e, text, sizeof(text));
+	tt_error_fini(&e);
+	return text;
+}
+
+/* Whether text has all the pieces, each after the one before. */
+static bool has_in_order(const char *text, const char *const *pieces)
+{
+	const char *at = text;
+
+	for (; *pieces != NULL; pieces++) {
+		at = strstr(at, *pieces);
+		if (at == NULL) {
+			tt_test_note("no \"%s\" where it belongs in: %s", *pieces, text);
+			return false;
+		}
+		at += strlen(*pieces);
+	}
+	return true;
+}
+
+#define HAS(text, ...) has_in_order(text, (const char *const[]){ __VA_ARGS__, NULL })
+
+static int wrapped_sleep(void)
+{
+	return tt_wrap(tt_sleep(TT_NEVER), "load profile %d", 42);
+}
+
+enum { TIMEOUT_LINE = __LINE__ + 4 };
+
+static int profile_within(int64_t timeout)
+{
+	return TT_WITHIN(timeout, wrapped_sleep());
+}
+
+static int sleep_within(int64_t timeout)
+{
+	return TT_WITHIN(timeout, tt_sleep(TT_NEVER));
+}
+
+/* TT_ETIMEDOUT's chain names the scope and its time, above what the way up had to say. */
+TT_TEST(scope, timeout_names_its_scope_and_its_time)
+{
+	char site[64];
+
+	EXPECT_CODE(sleep_within(TT_MS(2)), TT_ETIMEDOUT);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: 2 ms: ", "(ETIMEDOUT)", "in scope, ", "scope_test.c:"));
+	EXPECT_CODE(sleep_within(TT_US(1500)), TT_ETIMEDOUT);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: 1500 us: "));
+	EXPECT_CODE(sleep_within(0), TT_ETIMEDOUT);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: 0 s: "));
+	EXPECT_CODE(in_a_scope_until(tt_now() + 1), TT_ETIMEDOUT);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: deadline: "));
+	EXPECT_CODE(TT_SHIELDED(1, tt_sleep(TT_NEVER)), TT_ETIMEDOUT);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: 1 ns: ", "in shield, "));
+	EXPECT_CODE(profile_within(TT_MS(2)), TT_ETIMEDOUT);
+	snprintf(site, sizeof(site), "scope_test.c:%d", TIMEOUT_LINE);
+	EXPECT_TRUE(HAS(chain_of(TT_ETIMEDOUT), "timed out: 2 ms, ", site, "(ETIMEDOUT)", "in wrapped_sleep, ",
+	                "load profile 42"));
+}
+
+static int plainly_cancelled(tt_group *g, const tt_child_options *from)
+{
+	TT_SCOPE(s, TT_NEVER);
+	tt_go_with(g, from, cancels, tt_scope_canceller(&s));
+	return tt_scope_end(&s, wrapped_sleep());
+}
+
+/* Who cancelled is in the chain, with the reason if one was given. */
+TT_TEST(scope, canceller_is_named)
+{
+	const tt_child_options *from[] = { &nearby, &elsewhere };
+	int rc;
+
+	for (int i = 0; i < 2; i++) {
+		EXPECT_CODE(replaced(from[i], 0), TT_EBUSY);
+		EXPECT_TRUE(HAS(chain_of(TT_EBUSY), "moved to shard 7: ", "(EBUSY)", "in cancel, ", "scope_test.c:",
+		                "cancelled by cancels_with#"));
+		TT_GROUP(g);
+		EXPECT_CODE(plainly_cancelled(&g, from[i]), TT_ECANCELED);
+		EXPECT_TRUE(HAS(chain_of(TT_ECANCELED), "cancelled by cancels#", "(ECANCELED)", "load profile 42"));
+		rc = tt_group_end(&g, 0);
+		EXPECT_OK(rc);
+	}
+}
+
 /* Cancelling what was left does nothing; neither does a second cancel. */
 TT_TEST(scope, cancel_after_the_scope_was_left)
 {
@@ -488,6 +622,7 @@ TT_TEST_ON(scope, canceller_from_a_plain_thread, TT_ON_REAL, "makes a thread")
 
 	for (int i = 0; i < 50; i++) {
 		EXPECT_CODE(cancelled_by_a_thread(&thread), TT_EPIPE);
+		EXPECT_TRUE(HAS(chain_of(TT_EPIPE), "from a thread: ", "cancelled by a thread"));
 		EXPECT_OK(tt_blocking(joins_thread, thread));
 	}
 	EXPECT_TASKS_ALIVE(1);
@@ -555,6 +690,91 @@ static int inner_timeout_outer_end(void)
 	return tt_scope_end(&outer, 0);
 }
 
+static int ended_by(int64_t outer_timeout, int64_t inner_timeout)
+{
+	TT_SCOPE(outer, outer_timeout);
+	TT_SCOPE(inner, inner_timeout);
+	TT_TRY_IN(&outer, tt_sleep(TT_NEVER));
+	return tt_scope_end(&outer, 0);
+}
+
+static int shield_ended_by(int64_t outer_timeout)
+{
+	TT_SCOPE(outer, outer_timeout);
+	TT_SHIELD(inner, TT_MS(2));
+	TT_TRY_IN(&outer, tt_sleep(TT_NEVER));
+	return tt_scope_end(&outer, 0);
+}
+
+/* An inner timeout that is ended from outside goes outwards as TT_ETIMEDOUT, not as the cancel
+ * it was; so does an outer one, through an inner scope that knows nothing of it. */
+TT_TEST(scope, inner_timeout_ended_from_outside)
+{
+	int inner = 0;
+
+	EXPECT_CODE(ended_by(TT_SEC(100), TT_MS(1)), TT_ETIMEDOUT);
+	EXPECT_CODE(ended_by(TT_MS(1), TT_SEC(100)), TT_ETIMEDOUT);
+	EXPECT_CODE(ended_by(TT_NEVER, 0), TT_ETIMEDOUT);
+	EXPECT_CODE(shield_ended_by(TT_SEC(100)), TT_ETIMEDOUT);
+	/* Cancelled further out, neither of the two says more than that. */
+	EXPECT_CODE(TT_WITHIN(0, inner = ended_by(TT_SEC(100), TT_MS(1))), TT_ETIMEDOUT);
+	EXPECT_CODE(inner, TT_ECANCELED);
+	EXPECT_OK(tt_checkpoint());
+}
+
+static TT_TASK(fails_with, (int, code))
+{
+	return tt_fail(code, "no luck");
+}
+
+static int child_fails_inside(void)
+{
+	TT_SCOPE(outer, TT_SEC(100));
+	TT_GROUP(g);
+	tt_go(&g, fails_with, TT_EPROTO);
+	TT_TRY_IN(&outer, tt_sleep(TT_NEVER));
+	return tt_scope_end(&outer, 0);
+}
+
+static int canceller_inside(tt_group *g)
+{
+	TT_SCOPE(outer, TT_SEC(100));
+	TT_SCOPE(inner, TT_SEC(100));
+	tt_go_with(g, &nearby, cancels_with, tt_scope_canceller(&inner), TT_EBUSY);
+	TT_TRY_IN(&outer, tt_sleep(TT_NEVER));
+	return tt_scope_end(&outer, 0);
+}
+
+static TT_TASK(gives, (int, value))
+{
+	return value;
+}
+
+static int success_inside(int value)
+{
+	tt_group_options first = { .policy = TT_FIRST_SUCCESS };
+
+	TT_SCOPE(outer, TT_SEC(100));
+	TT_GROUP_WITH(g, &first);
+	tt_go(&g, gives, value);
+	return tt_scope_end(&outer, 0);
+}
+
+/* The same for what else an inner end may know: a child that failed, a canceller's code. A
+ * success of the body is nobody's echo. */
+TT_TEST(scope, inner_causes_ended_from_outside)
+{
+	int rc;
+
+	EXPECT_CODE(child_fails_inside(), TT_EPROTO);
+	TT_GROUP(g);
+	EXPECT_CODE(canceller_inside(&g), TT_EBUSY);
+	rc = tt_group_end(&g, 0);
+	EXPECT_OK(rc);
+	EXPECT_CODE(success_inside(TT_EPROTO), TT_EPROTO);
+	EXPECT_EQ(success_inside(7), 0);
+}
+
 /* Ending a block ends those inside it, whatever their kind, and the task goes on outside. */
 TT_TEST(scope, end_ends_the_blocks_inside)
 {
@@ -618,6 +838,235 @@ static int lent_scope(void)
 TT_TEST(scope, another_task_may_not_end_it)
 {
 	EXPECT_ABORTS(lent_scope(), "tt_scope_end: the block is not open in task ends_anothers_scope");
+}
+
+/* ---- those who ignore their cancel ---- */
+
+/* What comes to stderr while fn runs; it fits a pipe. */
+static const char *stderr_of(int (*fn)(unsigned), unsigned n, int *ret_rc)
+{
+	static char text[16384];
+	int fds[2], before = dup(2);
+	ssize_t len;
+
+	if (before < 0 || pipe(fds) < 0 || dup2(fds[1], 2) < 0)
+		abort();
+	*ret_rc = fn(n);
+	if (dup2(before, 2) < 0)
+		abort();
+	close(before);
+	close(fds[1]);
+	len = read(fds[0], text, sizeof(text) - 1);
+	close(fds[0]);
+	text[len > 0 ? len : 0] = '\0';
+	return text;
+}
+
+static unsigned count_of(const char *text, const char *word)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+		n++;
+	return n;
+}
+
+static int asks(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		EXPECT_CODE(i % 2 == 0 ? tt_checkpoint() : tt_yield(), TT_ECANCELED);
+	return 0;
+}
+
+enum { IGNORED_LINE = __LINE__ + 4 };
+
+static int ignores_its_timeout(unsigned n)
+{
+	return TT_WITHIN(0, TT_WITHIN(TT_SEC(100), asks(n)));
+}
+
+static int ignores_a_canceller(unsigned n)
+{
+	tt_canceller *c;
+
+	TT_SCOPE(s, TT_SEC(100));
+	c = tt_scope_canceller(&s);
+	tt_cancel(c);
+	tt_canceller_put(c);
+	return tt_scope_end(&s, asks(n));
+}
+
+/* A task that answers its cancel with more calls is reported, once, with its name, where it
+ * was spawned, and which block was cancelled. */
+TT_TEST(scope, ignored_cancel_is_reported_once)
+{
+	char origin[80];
+	int rc = 0;
+
+	snprintf(origin, sizeof(origin), "scope_test.c:%d ran out of time", IGNORED_LINE);
+	EXPECT_STR_EQ(stderr_of(ignores_its_timeout, TTI_IGNORED_MAX - 1, &rc), "");
+	EXPECT_TRUE(HAS(stderr_of(ignores_its_timeout, TTI_IGNORED_MAX, &rc), "tutti: task test_body#", "(spawned at ",
+	                "ignores its cancel: 1000 calls in a row", "the block of ", origin));
+	EXPECT_OK(rc);
+	EXPECT_STR_EQ(stderr_of(ignores_its_timeout, 5 * TTI_IGNORED_MAX, &rc), "");
+}
+
+TT_TEST(scope, ignored_canceller_is_reported)
+{
+	const char *text;
+	int rc = 0;
+
+	text = stderr_of(ignores_a_canceller, 3 * TTI_IGNORED_MAX, &rc);
+	EXPECT_EQ(count_of(text, "ignores its cancel"), 1u);
+	EXPECT_TRUE(HAS(text, "was cancelled by a canceller"));
+}
+
+static int polls(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		EXPECT_CODE(TT_WITHIN(0, tt_checkpoint()), TT_ETIMEDOUT);
+	return 0;
+}
+
+static int cleans_up(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		EXPECT_CODE(asks(1), 0);
+		EXPECT_OK(TT_SHIELDED(TT_SEC(1), tt_sleep(1)));
+	}
+	return 0;
+}
+
+static int cleans_up_cancelled(unsigned n)
+{
+	return TT_WITHIN(0, cleans_up(n));
+}
+
+/* Polling with a timeout of 0 ignores nothing: each scope was left. Neither does a cleanup
+ * that waits, behind a shield. */
+TT_TEST(scope, polling_and_cleaning_up_are_not_reported)
+{
+	int rc;
+
+	EXPECT_STR_EQ(stderr_of(polls, 3 * TTI_IGNORED_MAX, &rc), "");
+	EXPECT_STR_EQ(stderr_of(cleans_up_cancelled, TTI_IGNORED_MAX + 10, &rc), "");
+}
+
+static int computes_on(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		EXPECT_CODE(tt_checkpoint(), TT_ECANCELED);
+		compute(TT_MS(60));
+	}
+	return 0;
+}
+
+static int computes_on_cancelled(unsigned n)
+{
+	return TT_WITHIN(0, computes_on(n));
+}
+
+/* A loop that computes between its checkpoints is reported by time, not by number. */
+TT_TEST_ON(scope, ignored_for_a_second, TT_ON_REAL, "in a simulation computing takes no time")
+{
+	int rc;
+
+	EXPECT_TRUE(HAS(stderr_of(computes_on_cancelled, 20, &rc), "ignores its cancel: "));
+}
+
+static TT_TASK(sets, (bool *, flag))
+{
+	*flag = true;
+	return 0;
+}
+
+static int spins_until(const bool *flag)
+{
+	unsigned n = 0;
+
+	while (!*flag && n < 100000) {
+		TT_IGNORE(tt_checkpoint());
+		n++;
+	}
+	return *flag ? 0 : TT_EIO;
+}
+
+/* It does not keep the others of its worker away either. */
+TT_TEST(scope, ignored_cancel_lets_others_run)
+{
+	bool flag = false;
+	int rc;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, sets, &flag);
+	EXPECT_OK(TT_WITHIN(0, spins_until(&flag)));
+	rc = tt_group_end(&g, 0);
+	EXPECT_OK(rc);
+}
+
+/* ---- no waits ---- */
+
+static int waits_inside(int (*wait)(int_chan *))
+{
+	const char *before = tt_forbid_waits("a foreign callback");
+	int_chan ch;
+	int rc;
+
+	TT_TRY(tt_chan_init(&ch, 1));
+	rc = wait(&ch);
+	tt_chan_fini(&ch);
+	EXPECT_TRUE(before == NULL);
+	EXPECT_STR_EQ(tt_forbid_waits(before), "a foreign callback");
+	return rc;
+}
+
+static int receives(int_chan *ch)
+{
+	int x;
+
+	return tt_recv(ch, &x);
+}
+
+static int yields(int_chan *ch)
+{
+	(void)ch;
+	return tt_yield();
+}
+
+static int sleeps_0(int_chan *ch)
+{
+	(void)ch;
+	return tt_sleep(0);
+}
+
+static int sends_and_asks(int_chan *ch)
+{
+	int x = 1;
+
+	for (int i = 0; i < 1000; i++)
+		TT_TRY(tt_checkpoint()); /* more than a slice's budget */
+	TT_TRY(tt_send(ch, &x)); /* there is room */
+	return tt_recv(ch, &x);
+}
+
+/* Where waits are forbidden a call that would wait or yield aborts and says so; one that
+ * does not need to wait works, and the budget of a slice ends nothing. */
+TT_TEST(scope, waits_may_be_forbidden)
+{
+	bool others_ran = false;
+	int rc;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, sets, &others_ran);
+	EXPECT_ABORTS(waits_inside(receives), "recv would wait inside a foreign callback");
+	EXPECT_ABORTS(waits_inside(yields), "tt_yield would wait inside a foreign callback");
+	EXPECT_ABORTS(waits_inside(sleeps_0), "tt_sleep would wait inside a foreign callback");
+	EXPECT_EQ(waits_inside(sends_and_asks), 1);
+	EXPECT_FALSE(others_ran);
+	EXPECT_OK(tt_group_drain(&g));
+	EXPECT_TRUE(others_ran);
+	rc = tt_group_end(&g, 0);
+	EXPECT_OK(rc);
 }
 
 /* Outside of tasks there is nothing to open, and nothing to stop. */

@@ -84,6 +84,7 @@ static void free_chain(struct tti_error *e, const struct tt_error_node *head)
 			((struct tt_error_node *)(uintptr_t)s)->sibling = NULL;
 			free_chain(e, s);
 		}
+		tti_trace_free(n->trace);
 		if (n == &e->first)
 			e->first_used = false;
 		else
@@ -135,6 +136,7 @@ static void push_node(struct tti_error *e, const char *site, const char *func, c
 	n->func = func;
 	sign(n, tti_current());
 	n->code = e->code;
+	n->trace = n->cause == NULL ? tti_trace_capture() : NULL;
 	vsnprintf(n->text, sizeof(n->text), fmt, ap);
 	e->head = n;
 }
@@ -213,6 +215,7 @@ void tti_error_blame(struct tti_error *e, const struct tt_task *t)
 		return;
 	n->cause = n->sibling = NULL;
 	n->site = n->func = NULL;
+	n->trace = NULL;
 	n->code = e->code;
 	n->text[0] = '\0';
 	sign(n, t);

@@ -34,6 +34,7 @@ struct tt_error_node {
 	const char *parent_name;
 	uint64_t task_id, parent_id;
 	int code;
+	struct tti_trace *trace;             /* where the failure was, if that is recorded; owned */
 	char text[TTI_ERROR_TEXT_MAX];       /* cut to fit, always terminated */
 };
 
@@ -44,6 +45,18 @@ struct tti_error {
 	bool first_used;
 	struct tt_error_node first;
 };
+
+/* error_trace.c: the return addresses of the caller's frames, an allocation; NULL when that is
+ * off, the usual case, or there is no memory. */
+#define TTI_TRACE_MAX 24
+struct tti_trace {
+	unsigned n;
+	void *frames[TTI_TRACE_MAX];
+};
+struct tti_trace *tti_trace_capture(void);
+void tti_trace_free(struct tti_trace *t);
+/* One frame as "function+0x1f (program+0x12345)". */
+void tti_trace_text(const void *frame, char *ret_buf, size_t n);
 
 /* An empty record. */
 void tti_error_init(struct tti_error *e);

@@ -281,6 +281,58 @@ TT_TEST(error, siblings_are_bounded)
 	tti_error_clear(&to);
 }
 
+__attribute__((noinline)) static int fails_deep_below(int depth)
+{
+	int rc = depth > 0 ? fails_deep_below(depth - 1) : tt_fail(-EPROTO, "at the bottom");
+
+	__asm__ volatile("" ::: "memory"); /* no tail call */
+	return rc;
+}
+
+static TT_TASK(fails_below)
+{
+	return fails_deep_below(5);
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+		n++;
+	return n;
+}
+
+static int fail_in_a_child(void)
+{
+	TT_GROUP(g);
+	tt_go(&g, fails_below);
+	return tt_wrap(tt_group_end(&g, 0), "above");
+}
+
+/* Asked for, the frames above a failure are part of its chain, across the task's end; else none
+ * is recorded. */
+TT_TEST(error, frames_of_a_failure)
+{
+	static char text[8192], json[8192];
+	tt_error e;
+
+	tt_error_backtraces(true);
+	tt_error_take(&e, fail_in_a_child());
+	tt_error_backtraces(false);
+	tt_error_text(&e, text, sizeof(text));
+	tt_error_json(&e, json, sizeof(json));
+	EXPECT_GE(count_of(text, "\n    at "), 7u); /* the six, and what called them */
+	EXPECT_LE(count_of(text, "\n    at "), 12u);
+	EXPECT_EQ(count_of(text, "error_test+0x") + count_of(text, "(error_test+0x") > 0, true);
+	EXPECT_EQ(count_of(json, "\"trace\":["), 1u);
+	tt_error_fini(&e);
+	tt_error_take(&e, fail_in_a_child());
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_EQ(count_of(text, "\n    at "), 0u);
+	tt_error_fini(&e);
+}
+
 /* Names: the system's, the library's, the application's, and of no known code. */
 TT_TEST_PLAIN(error, every_code_has_a_name)
 {

@@ -26,6 +26,7 @@ static const struct own_code own_codes[] = {
 	{ TT_EWRONGCTX, "TT_EWRONGCTX", "Only tasks may make this call" },
 	{ TT_ENOHOST, "TT_ENOHOST", "Name does not resolve" },
 	{ TT_EEOF, "TT_EEOF", "Stream ended too early" },
+	{ TT_EBROKEN, "TT_EBROKEN", "Barrier is broken: a party was cancelled or failed" },
 };
 
 /* Filled by constructors before main(), read-only after. */
@@ -129,6 +130,16 @@ static void put_task(struct out *o, const struct tt_error_node *n)
 		put(o, " by %s#%llu", n->parent_name, (unsigned long long)n->parent_id);
 }
 
+static void put_trace(struct out *o, const struct tt_error_node *n)
+{
+	char frame[256];
+
+	for (unsigned i = 0; n->trace != NULL && i < n->trace->n; i++) {
+		tti_trace_text(n->trace->frames[i], frame, sizeof(frame));
+		put(o, "\n    at %s", frame);
+	}
+}
+
 static void put_causes(struct out *o, const struct tt_error_node *head)
 {
 	const struct tt_error_node *n = head->cause != NULL ? head->cause : head;
@@ -140,6 +151,7 @@ static void put_causes(struct out *o, const struct tt_error_node *head)
 			put(o, ": %s", n->text);
 		if (n->cause == NULL || n->cause->task_id != n->task_id)
 			put_task(o, n);
+		put_trace(o, n);
 	}
 }
 
@@ -194,6 +206,19 @@ static void put_json_string(struct out *o, const char *s)
 	put(o, "\"");
 }
 
+static void put_json_trace(struct out *o, const struct tti_trace *t)
+{
+	char frame[256];
+
+	put(o, ",\"trace\":[");
+	for (unsigned i = 0; i < t->n; i++) {
+		tti_trace_text(t->frames[i], frame, sizeof(frame));
+		put(o, "%s", i > 0 ? "," : "");
+		put_json_string(o, frame);
+	}
+	put(o, "]");
+}
+
 static void put_json_node(struct out *o, const struct tt_error_node *n)
 {
 	put(o, "{\"code\":%d,\"name\":", n->code);
@@ -213,6 +238,8 @@ static void put_json_node(struct out *o, const struct tt_error_node *n)
 		put_json_string(o, n->task_name);
 		put(o, ",\"task_id\":%llu", (unsigned long long)n->task_id);
 	}
+	if (n->trace != NULL)
+		put_json_trace(o, n->trace);
 	put(o, "}");
 }
 

@@ -9,6 +9,15 @@
 
 __thread struct tti_home *tti_home_here;
 
+/* Handles given back on threads without a home. */
+static tti_atomic_u64 freed_elsewhere;
+
+int64_t tti_tasks_freed_elsewhere(void)
+{
+	/* relaxed: read when the workers have ended; later puts count for the next runtime. */
+	return (int64_t)tti_load_relaxed(&freed_elsewhere);
+}
+
 /* Records kept per home for the next spawn. */
 #define FREE_TASKS_MAX 4096
 
@@ -18,6 +27,8 @@ void tti_home_init(struct tti_home *h, unsigned index, unsigned n_homes)
 	h->index = index;
 	h->next_id = index + 1;
 	h->id_step = n_homes;
+	if (index == 0)
+		h->freed = -tti_tasks_freed_elsewhere(); /* of earlier runtimes */
 	tti_list_init(&h->tasks);
 	tti_home_refill(h);
 }
@@ -54,7 +65,7 @@ struct tt_task *tti_current_or_panic(const char *call)
 
 static struct tt_task *record_alloc(struct tti_home *h)
 {
-	struct tti_link *n = tti_stack_pop(&h->free_tasks);
+	struct tti_link *n = h != NULL ? tti_stack_pop(&h->free_tasks) : NULL;
 
 	if (n != NULL)
 		return TTI_CONTAINER_OF(n, struct tt_task, ready_link);
@@ -77,6 +88,13 @@ static void record_free(struct tt_task *t)
 	struct tti_home *h = tti_home_here;
 
 	if (h == NULL) {
+		if (t->id != 0)
+			/* relaxed: a count. */
+			tti_fetch_add_relaxed(&freed_elsewhere, 1);
+		tti_env_free(t);
+		return;
+	}
+	if (t->id == 0) { /* never enrolled, never counted */
 		tti_env_free(t);
 		return;
 	}
@@ -111,7 +129,7 @@ static void free_args(struct tt_task *t)
 struct tt_task *tti_task_create(struct tti_home *h, const struct tt_task_type *type, const void *args,
                                 const char *site)
 {
-	struct tt_task *t = record_alloc(h), *parent = h->current;
+	struct tt_task *t = record_alloc(h), *parent = h != NULL ? h->current : NULL;
 
 	if (t == NULL)
 		return NULL;
@@ -128,15 +146,22 @@ struct tt_task *tti_task_create(struct tti_home *h, const struct tt_task_type *t
 	t->state = TTI_TASK_UNSTARTED;
 	/* relaxed: the record is handed to others through an inbox, which orders. */
 	tti_store_relaxed(&t->refs, 1);
-	t->id = h->next_id;
-	h->next_id += h->id_step;
+	t->id = 0;
 	t->name = type->name;
 	t->type = type;
 	t->spawn_site = site;
 	t->parent_id = parent != NULL ? parent->id : 0;
 	t->parent_name = parent != NULL ? parent->name : NULL;
-	h->created++;
+	if (h != NULL)
+		tti_task_enroll(h, t);
 	return t;
+}
+
+void tti_task_enroll(struct tti_home *h, struct tt_task *t)
+{
+	t->id = h->next_id;
+	h->next_id += h->id_step;
+	h->created++;
 }
 
 void tti_task_drop_args(struct tt_task *t)
@@ -148,12 +173,30 @@ void tti_task_drop_args(struct tt_task *t)
 	free_args(t);
 }
 
+void tti_task_forget_args(struct tt_task *t)
+{
+	free_args(t);
+}
+
 int tti_task_run(struct tt_task *t)
 {
 	int rc = t->type->run(t->args);
 
-	free_args(t);
+	if (!t->keeps_args)
+		free_args(t);
 	return rc;
+}
+
+void tti_task_again(struct tt_task *t)
+{
+	TT_ASSERT(t->keeps_args);
+	TT_ASSERT(t->cancel_posted == TTI_CANCEL_IDLE);
+	tti_task_move(t, TTI_TASK_UNSTARTED);
+	tti_error_clear(&t->err);
+	t->rc = 0;
+	t->exit_received = false;
+	t->ignoring_reported = false;
+	t->cancels_ignored = 0;
 }
 
 void tti_task_put(struct tt_task *t)
@@ -167,7 +210,10 @@ void tti_task_put(struct tt_task *t)
 	    tti_fetch_sub_acq_rel(&t->refs, 1) != 1)
 		return;
 	TT_ASSERT(t->state == TTI_TASK_DONE);
+	if (t->keeps_args && t->args != NULL)
+		free_args(t);
 	tti_error_clear(&t->err);
+	tti_env_free(t->extra);
 	record_free(t);
 }
 
@@ -186,7 +232,7 @@ void tti_task_move(struct tt_task *t, enum tti_task_state to)
 		[TTI_TASK_READY] = 1u << TTI_TASK_RUNNING,
 		[TTI_TASK_RUNNING] = 1u << TTI_TASK_READY | 1u << TTI_TASK_PARKED | 1u << TTI_TASK_DONE,
 		[TTI_TASK_PARKED] = 1u << TTI_TASK_READY,
-		[TTI_TASK_DONE] = 0,
+		[TTI_TASK_DONE] = 1u << TTI_TASK_UNSTARTED,
 	};
 
 	TT_REQUIRE((allowed[t->state] >> to & 1) != 0, "task %s#%llu: impossible move from %s to %s", t->name,

@@ -26,6 +26,7 @@
 #include "base/inbox.h"
 #include "base/list.h"
 #include "base/spin.h"
+#include "env/env.h"
 #include "fiber/fiber.h"
 #include "task/error.h"
 
@@ -42,7 +43,7 @@ struct tti_msg {
 };
 
 /* UNSTARTED -> RUNNING | DONE, RUNNING -> READY (yield) | PARKED | DONE,
- * PARKED -> READY, READY -> RUNNING; checked by tti_task_move(). */
+ * PARKED -> READY, READY -> RUNNING, DONE -> UNSTARTED (a restart); checked by tti_task_move(). */
 enum tti_task_state { TTI_TASK_UNSTARTED, TTI_TASK_READY, TTI_TASK_RUNNING, TTI_TASK_PARKED, TTI_TASK_DONE };
 
 /* What a checkpoint may have to report; cached in the task, see scope/scope.h. */
@@ -55,15 +56,28 @@ struct tt_task {
 	uint32_t cancel_bits;                /* TTI_CANCELLED, TTI_STOPPING */
 	struct tti_fiber *fiber;             /* bound at the first run; NULL before and after */
 	struct tti_waiter *waiting;          /* the wait it is parked in, else NULL */
-	int rc;                              /* written at exit, read after */
+	union {
+		int rc;                      /* written at exit, read after */
+		unsigned worker;             /* where it shall start; until a group adopted it */
+	};
 	uint8_t cancel_posted;               /* enum tti_cancel_post; group owner's worker only */
 	uint8_t stack_class;                 /* enum tti_stack_class */
 	bool exit_received;                  /* group owner's worker only */
 	bool daemon;
 	bool cancel_queued;                  /* on the work list of a cancel walk */
 	bool has_handle;                     /* set at spawn: somebody may wait for its end */
+	bool ignoring_reported : 1;          /* that it goes on although it is cancelled */
+	bool keeps_args : 1;                 /* they outlive a run: it may run again; set at spawn */
 	bool ended;                          /* guarded by end_lock */
 	tti_spin end_lock;
+	uint32_t cancels_ignored;            /* calls in a row that told it of its cancel; see wait/wait.h */
+	tti_atomic_u32 refs;
+	/* A park ends the row of ignored cancels. */
+	union {
+		int64_t ignored_since;       /* monotonic ns of the first of them */
+		int64_t parked_since;        /* monotonic ns; while PARKED */
+	};
+	void *extra;                         /* scope/child.h: for few children; freed with the record */
 
 	/* Set by whoever creates it. */
 	struct tti_home *home;               /* fixed once started */
@@ -76,7 +90,6 @@ struct tt_task {
 	uint64_t id, parent_id;
 	const char *name, *parent_name;      /* static strings, as all names and sites */
 	const char *spawn_site;
-	tti_atomic_u32 refs;
 
 	/* Links. A task is unstarted or ready, never both. */
 	union {
@@ -89,10 +102,13 @@ struct tt_task {
 	_Alignas(16) unsigned char inline_args[48];
 
 	/* Written before their first use. */
-	int64_t parked_since;                /* monotonic ns */
 	struct tti_link cancel_link;         /* work list of a cancel that walks the tree */
-	struct tti_msg wake_msg;             /* the wake-up from another worker */
-	struct tti_msg life_msg;             /* start at home, later exit to the group's owner */
+	/* Never under way at once: a task is not parked before its start arrived, nor ends before
+	 * its wake-up did. */
+	union {
+		struct tti_msg wake_msg;     /* the wake-up from another worker */
+		struct tti_msg life_msg;     /* to its group, start at home, later exit to the group's owner */
+	};
 	struct tti_msg cancel_msg;           /* from the group's owner, and back as its acknowledgement */
 	struct tti_list end_waiters;         /* nodes of those who wait for its end; guarded by end_lock */
 };
@@ -141,19 +157,21 @@ struct tti_home {
 	struct tti_queue cancel_work;        /* tasks a cancel walk has still to visit */
 	bool cancel_walking;                 /* a walk is under way on this home */
 	uint64_t next_id, id_step;           /* ids are unique over the homes of a runtime */
-	int64_t created, freed;              /* records; only their sum over all homes means anything */
+	int64_t created, freed;              /* records; only their sum over all homes, less
+	                                      * tti_tasks_freed_elsewhere(), means anything */
 };
 
 /* The worker of the calling thread, NULL on any other thread. Virtual workers share one
  * thread; the simulator switches this with them. */
 extern __thread struct tti_home *tti_home_here;
 
-/* now + timeout without overflow; TT_NEVER stays, negative timeouts are the past. */
+/* now + timeout without overflow; TT_NEVER stays, negative timeouts are the past. Counts from
+ * the clock itself, not from the time of this turn: the task may have computed since. */
 static inline int64_t tti_deadline_after(const struct tti_home *h, int64_t timeout)
 {
-	int64_t deadline;
+	int64_t now = timeout > 0 && timeout != TT_NEVER ? tti_env_now() : h->now, deadline;
 
-	return __builtin_add_overflow(h->now, timeout, &deadline) ? (timeout < 0 ? 0 : TT_NEVER) : deadline;
+	return __builtin_add_overflow(now, timeout, &deadline) ? (timeout < 0 ? 0 : TT_NEVER) : deadline;
 }
 
 static inline struct tt_task *tti_current(void)
@@ -166,14 +184,22 @@ static inline struct tt_task *tti_current(void)
 struct tt_task *tti_current_or_panic(const char *call);
 
 /* A record with a copy of args, or NULL when out of memory. The destructor of args runs
- * in tti_task_drop_args() unless the function started. */
+ * in tti_task_drop_args() unless the function started. h NULL: a plain thread makes it, and
+ * tti_task_enroll() gives it a number on its first home. */
 struct tt_task *tti_task_create(struct tti_home *h, const struct tt_task_type *type, const void *args,
                                 const char *site);
+void tti_task_enroll(struct tti_home *h, struct tt_task *t);
 void tti_task_drop_args(struct tt_task *t);
+/* The arguments stay the caller's: nothing is dropped. */
+void tti_task_forget_args(struct tt_task *t);
 /* Calls the function with its arguments and returns its code. */
 int tti_task_run(struct tt_task *t);
+/* DONE, its exit received, no message under way: to run again with the same arguments. */
+void tti_task_again(struct tt_task *t);
 /* Gives up one reference; the last one frees the record. */
 void tti_task_put(struct tt_task *t);
+/* Records whose last reference went on a plain thread, in this process. */
+int64_t tti_tasks_freed_elsewhere(void);
 static inline void tti_task_get(struct tt_task *t)
 {
 	/* relaxed: whoever copies a reference holds one. */
@@ -183,6 +209,11 @@ static inline void tti_task_get(struct tt_task *t)
 /* Changes the state; a move that the picture above does not show is an assertion. */
 void tti_task_move(struct tt_task *t, enum tti_task_state to);
 const char *tti_task_state_name(enum tti_task_state s);
+
+#ifndef TT_MODEL
+/* Beside a parked task's page this is all it costs: a million of them are a machine's memory. */
+_Static_assert(sizeof(struct tt_task) <= 528, "a task's record stays small");
+#endif
 
 #define TTI_ERROR_NODES_RESERVED 64
 

@@ -2,11 +2,16 @@
 /* wait.c - claim, park, wake, cancel; the protocol is described in wait.h. */
 #include "wait/wait.h"
 
+#include <stdio.h>
+
+#include <tutti/lowlevel.h>
 #include <tutti/select.h>
 
 #include "base/panic.h"
 #include "base/spin.h"
 #include "env/env.h"
+
+#include <sys/syscall.h>
 
 void tti_waiter_init(struct tti_waiter *w, const char *verb, const void *object)
 {
@@ -231,6 +236,8 @@ void tti_park(struct tti_waiter *w)
 	TT_ASSERT(h == tti_home_here);
 	TT_ASSERT(h->current == t);
 	tti_spin_assert_none_held();
+	tti_require_waits_allowed(w->reason.verb);
+	t->cancels_ignored = 0;
 	if (TTI_LAW_BROKEN(12))
 		tti_env_free(tti_env_alloc(1));
 	t->waiting = w;
@@ -274,13 +281,74 @@ void tti_wait_stop(struct tt_task *t)
 	tti_wake(w);
 }
 
+/* ---- checkpoints ---- */
+
+__thread const char *tti_waits_forbidden;
+
+const char *tt_forbid_waits(const char *where)
+{
+	const char *before = tti_waits_forbidden;
+
+	tti_waits_forbidden = where;
+	return before;
+}
+
+const char *(*tti_cancel_origin)(const struct tt_task *t, const char **ret_why);
+
+/* A cancelled task that is told so again lets others run this often. */
+#define IGNORED_YIELD 128
+/* Fewer calls say nothing, however long they took: cleanup computes too. */
+#define IGNORED_FEW 16
+
+static void report_ignored(const struct tt_task *t)
+{
+	const char *why = "", *site = tti_cancel_origin != NULL ? tti_cancel_origin(t, &why) : "?";
+	char text[512];
+	int n = snprintf(text, sizeof(text),
+	                 "tutti: task %s#%llu (spawned at %s) ignores its cancel: %u calls in a row gave TT_ECANCELED, "
+	                 "and it goes on; the block of %s %s\n",
+	                 t->name, (unsigned long long)t->id, t->spawn_site, t->cancels_ignored, site, why);
+
+	if (n > (int)sizeof(text) - 1)
+		n = sizeof(text) - 1;
+	tti_env_syscall(SYS_write, 2, (long)text, n, 0, 0, 0);
+}
+
+/* Once a task: it counts on beyond the number that is reported, and saturates. */
+static bool is_too_many(struct tt_task *t)
+{
+	uint32_t n = ++t->cancels_ignored;
+
+	if (n == 1)
+		t->ignored_since = tti_env_now();
+	if (n < IGNORED_FEW || t->ignoring_reported)
+		return false;
+	return n >= TTI_IGNORED_MAX || tti_env_now() - t->ignored_since > TTI_IGNORED_FOR;
+}
+
+int tti_cancel_seen(struct tti_home *h, bool may_yield)
+{
+	struct tt_task *t = h->current;
+
+	if (is_too_many(t)) {
+		t->ignoring_reported = true;
+		report_ignored(t);
+	}
+	if (may_yield && t->cancels_ignored % IGNORED_YIELD == 0 && tti_waits_forbidden == NULL)
+		h->ops->yield(h);
+	return TT_ECANCELED;
+}
+
 int tti_checkpoint_slow(struct tti_home *h)
 {
 	struct tt_task *t = h->current;
 
-	if (h->budget <= 0) {
+	if (h->budget <= 0 && tti_waits_forbidden == NULL) {
 		h->ops->yield(h);
 		TT_ASSERT(h->budget > 0);
 	}
-	return (t->cancel_bits & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
+	if ((t->cancel_bits & TTI_CANCELLED) != 0)
+		return tti_cancel_seen(h, true);
+	t->cancels_ignored = 0;
+	return 0;
 }

@@ -35,6 +35,7 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "base/panic.h"
 #include "task/task.h"
 
 enum tti_claim_state { TTI_WAITING, TTI_CLAIMING, TTI_CLAIMED };
@@ -165,9 +166,30 @@ void tti_wait_cancel(struct tt_task *t);
 /* A soft cancel reached a parked task: fires its stop arm, if it has one. Home thread only. */
 void tti_wait_stop(struct tt_task *t);
 
+/* Whoever runs foreign code that a switch would tear: says so until it is back (NULL). A call
+ * that would park or yield meanwhile panics with this; the thread is one task's for so long. */
+extern __thread const char *tti_waits_forbidden;
+
+static inline void tti_require_waits_allowed(const char *verb)
+{
+	TT_REQUIRE(tti_waits_forbidden == NULL, "%s would wait inside %s", verb, tti_waits_forbidden);
+}
+
 /* The entry check of every call that could block: 0 or TT_ECANCELED. Also spends the
  * task's budget, and yields when that is used up. A plain thread is never cancelled. */
 int tti_checkpoint_slow(struct tti_home *h);
+
+/* What a cancelled task is told by: counts, reports a task that goes on all the same, and lets
+ * others run now and then where the caller may be left. TT_ECANCELED. */
+int tti_cancel_seen(struct tti_home *h, bool may_yield);
+
+/* For that report: which block's cancel t is under, and why. scope/ sets it before main(). */
+extern const char *(*tti_cancel_origin)(const struct tt_task *t, const char **ret_why);
+
+/* Calls in a row, none of which could wait, that a task may answer with another one. */
+#define TTI_IGNORED_MAX 1000
+/* Or a few within this time. */
+#define TTI_IGNORED_FOR TT_SEC(1)
 
 static inline int tti_checkpoint(void)
 {
@@ -187,7 +209,7 @@ static inline int tti_check_cancel(void)
 {
 	struct tti_home *h = tti_home_here;
 
-	return h != NULL && (h->current->cancel_bits & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
+	return h != NULL && (h->current->cancel_bits & TTI_CANCELLED) != 0 ? tti_cancel_seen(h, false) : 0;
 }
 
 static inline void tti_spend_budget(void)

@@ -77,8 +77,8 @@ int nested(int x)
 int with_options(void);
 int with_options(void)
 {
-	tt_group_options servers = { "servers", TT_ISOLATE, 100, true };
-	const tt_group_options race = { NULL, TT_FIRST_SUCCESS, 0, false };
+	tt_group_options servers = { "servers", TT_ISOLATE, 100, true, TT_RESTART_NEVER, { 0, 0, 0, 0 } };
+	const tt_group_options race = { NULL, TT_FIRST_SUCCESS, 0, false, TT_RESTART_NEVER, { 0, 0, 0, 0 } };
 	int out = 0;
 	TT_GROUP_WITH(g, &servers);
 	TT_GROUP_WITH(h, &race);

@@ -357,7 +357,7 @@ static void tasks_get_their_arguments(void)
 
 	/* A task that does not start destroys what it would have owned, in order. */
 	{
-		const tt_child_options options = { "x", false, 0, TT_WORKER(2) };
+		const tt_child_options options = { "x", false, 0, TT_WORKER(2), TT_RESTART_NEVER, { 0, 0, 0, 0 } };
 
 		CLAIM(tt_go_with(&g, &options, sum, 1, 2, p, 3, "", &out, 4, 5) == TT_ENOMEM);
 		CLAIM(last_child_options == &options && last_on == &g);
@@ -462,7 +462,7 @@ static void one_call_blocks_open_before_and_pop_after(void)
 		CLAIM(tt_open_s_ == &s);
 	}
 	{
-		tt_group_options options = { "x", TT_ISOLATE, 0, false };
+		tt_group_options options = { "x", TT_ISOLATE, 0, false, TT_RESTART_NEVER, { 0, 0, 0, 0 } };
 		TT_GROUP_WITH(g, &options);
 		CLAIM(last_group_options == &options && tt_open_g_ == &g);
 	}

@@ -48,7 +48,7 @@ static TT_TASK(accept_all, (tt_group *, g), (tt_fd *, listener))
 static TT_TASK(app, (const char *, addr))
 {
 	const tt_tcp_options options = { 0, false, true, false, TT_SEC(30) };
-	const tt_group_options isolate = { "connections", TT_ISOLATE, 100, true };
+	const tt_group_options isolate = { "connections", TT_ISOLATE, 100, true, TT_RESTART_NEVER, { 0, 0, 0, 0 } };
 	const int caught[] = { SIGHUP, SIGUSR1 };
 	tt_fd *listener = NULL;
 	tt_signals signals;

@@ -151,8 +151,10 @@ int start_them(tt_group *g, struct point *p, char **argv);
 int start_them(tt_group *g, struct point *p, char **argv)
 {
 	static int numbers[3] = { 1, 2, 3 };
-	const tt_child_options options = { "child", true, 256 * 1024, TT_WORKER(1) };
-	tt_child_options other = { NULL, false, 0, TT_WORKER_ANY };
+	const tt_child_options options = {
+		"child", true, 256 * 1024, TT_WORKER(1), TT_RESTART_ON_FAILURE, { TT_MS(1), TT_SEC(1), 10, 5 }
+	};
+	tt_child_options other = { NULL, false, 0, TT_WORKER_ANY, TT_RESTART_NEVER, { 0, 0, 0, 0 } };
 	int x = 1, v = 2, r_ = 3;
 	const char *site = "site";
 	tt_task *task = NULL;

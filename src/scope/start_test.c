@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start_test.c - tt_start waits for its child's first word, tt_call_on for its result; what a
+ * failure and a cancel do on the way.
+ */
+#include <string.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+#include "base/atomic.h"
+
+static const tt_child_options elsewhere = { .worker = TT_WORKER(1) };
+static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
+static const tt_child_options *const everywhere[] = { &nearby, &elsewhere };
+
+#define WHY_SIM "needs the virtual clock"
+
+struct state {
+	bool is_ready, has_ended, dropped;
+	int said;
+};
+
+static TT_TASK(becomes_ready, (struct state *, s))
+{
+	TT_TRY(tt_sleep(TT_MS(1)));
+	s->is_ready = true;
+	TT_TRY(tt_ready());
+	TT_IGNORE(tt_ready()); /* once more does nothing */
+	TT_IGNORE(tt_sleep(TT_MS(50)));
+	s->has_ended = true;
+	return 0;
+}
+
+static int starts(const tt_child_options *where, struct state *s)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_start_with(&g, where, becomes_ready, s));
+	EXPECT_TRUE(s->is_ready);
+	EXPECT_FALSE(s->has_ended);
+	return tt_group_end(&g, 0);
+}
+
+/* It returns once the child said that it is ready, and the child goes on. */
+TT_TEST(start, waits_until_ready)
+{
+	for (int i = 0; i < 2; i++) {
+		struct state s = { .said = 0 };
+
+		EXPECT_OK(starts(everywhere[i], &s));
+		EXPECT_TRUE(s.has_ended);
+	}
+}
+
+static TT_TASK(returns, (int, rc))
+{
+	TT_TRY(tt_yield());
+	return rc;
+}
+
+static int starts_what_ends(int rc)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_start(&g, returns, rc));
+	return tt_group_end(&g, 0);
+}
+
+/* One that ends well without a word counts as ready. */
+TT_TEST(start, a_good_end_counts_as_ready)
+{
+	EXPECT_OK(starts_what_ends(0));
+	EXPECT_OK(starts_what_ends(7));
+}
+
+static TT_TASK(cannot_listen)
+{
+	TT_TRY(tt_sleep(TT_US(100)));
+	return tt_fail(TT_EADDRINUSE, "listen on port 80");
+}
+
+static TT_TASK(sleeps_for_ever)
+{
+	return tt_sleep(TT_NEVER);
+}
+
+static int starts_what_fails(const tt_child_options *where)
+{
+	int rc;
+
+	TT_GROUP(g);
+	tt_go(&g, sleeps_for_ever);
+	rc = tt_start_with(&g, where, cannot_listen);
+	EXPECT_CODE(rc, TT_EADDRINUSE);
+	EXPECT_OK(tt_checkpoint()); /* the group heard nothing of it */
+	tt_group_cancel(&g);
+	return tt_group_end(&g, rc);
+}
+
+/* A failure before it is ready is the starter's, with its chain, and not the group's. */
+TT_TEST(start, failure_before_ready_is_the_starters)
+{
+	for (int i = 0; i < 2; i++) {
+		const tt_error_node *n;
+		tt_error e;
+
+		EXPECT_CODE(starts_what_fails(everywhere[i]), TT_EADDRINUSE);
+		tt_error_take(&e, TT_EADDRINUSE);
+		n = tt_error_first(&e);
+		REQUIRE_TRUE(n != NULL);
+		EXPECT_STR_EQ(tt_error_message(n), "listen on port 80");
+		tt_error_fini(&e);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(fails_later)
+{
+	TT_TRY(tt_ready());
+	TT_TRY(tt_sleep(TT_US(100)));
+	return tt_fail(TT_EPIPE, "later");
+}
+
+static int starts_what_fails_later(void)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_start(&g, fails_later));
+	return tt_group_end(&g, tt_sleep(TT_NEVER));
+}
+
+/* Once it is ready its failure is the group's. */
+TT_TEST(start, failure_after_ready_is_the_groups)
+{
+	EXPECT_CODE(starts_what_fails_later(), TT_EPIPE);
+}
+
+static TT_TASK(is_never_ready, (struct state *, s))
+{
+	int rc = tt_sleep(TT_NEVER);
+
+	TT_IGNORE(TT_SHIELDED(TT_NEVER, tt_sleep(TT_MS(2))));
+	EXPECT_CODE(tt_ready(), TT_ECANCELED);
+	s->has_ended = true;
+	return rc;
+}
+
+static int starts_in_vain(tt_group *g, const tt_child_options *where, struct state *s)
+{
+	return TT_WITHIN(TT_MS(1), tt_start_with(g, where, is_never_ready, s));
+}
+
+static int goes_on(const tt_child_options *where)
+{
+	struct state s = { .said = 0 };
+
+	TT_GROUP(g);
+	EXPECT_CODE(starts_in_vain(&g, where, &s), TT_ETIMEDOUT);
+	EXPECT_TRUE(s.has_ended);
+	EXPECT_OK(tt_checkpoint());
+	tt_go_with(&g, where, returns, 0);
+	return tt_group_end(&g, 3);
+}
+
+/* A cancelled start had no effect: the child was cancelled alone and has ended, the group goes
+ * on. */
+TT_TEST_ON(start, a_cancelled_start_ends_the_child, TT_ON_SIM, WHY_SIM)
+{
+	EXPECT_EQ(goes_on(&nearby), 3);
+	EXPECT_EQ(goes_on(&elsewhere), 3);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(starts_into, (tt_group *, g), (const tt_child_options *, where), (struct state *, s))
+{
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_start_with(g, where, is_never_ready, s)), TT_ETIMEDOUT);
+	EXPECT_TRUE(s->has_ended);
+	return tt_start_with(g, where, returns, 0);
+}
+
+static int member_starts(const tt_child_options *member, const tt_child_options *where)
+{
+	tt_group_options o = { .shared = true };
+	struct state s = { .said = 0 };
+
+	TT_GROUP_WITH(g, &o);
+	tt_go_with(&g, member, starts_into, &g, where, &s);
+	return tt_group_end(&g, 0);
+}
+
+/* Members of a shared group start children too, on whichever worker. */
+TT_TEST_ON(start, members_may, TT_ON_SIM, WHY_SIM)
+{
+	for (int i = 0; i < 4; i++)
+		EXPECT_OK(member_starts(everywhere[i / 2], everywhere[i % 2]));
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static void drop(struct state *s)
+{
+	s->dropped = true;
+}
+
+static TT_TASK(owns, (struct state *, s, drop))
+{
+	(void)s;
+	return 0;
+}
+
+static int starts_cancelled(struct state *s)
+{
+	int rc;
+
+	TT_GROUP(g);
+	tt_group_cancel(&g);
+	rc = tt_start(&g, owns, s);
+	EXPECT_CODE(rc, TT_ECANCELED);
+	return tt_group_end(&g, 5);
+}
+
+/* What never starts has its destructors run. */
+TT_TEST(start, in_a_cancelled_group)
+{
+	struct state s = { .said = 0 };
+
+	EXPECT_EQ(starts_cancelled(&s), 5);
+	EXPECT_TRUE(s.dropped);
+	EXPECT_OK(tt_ready()); /* nobody asked */
+}
+
+static int starts_without_memory(struct state *s, uint64_t n, int *ret_started)
+{
+	TT_GROUP(g);
+	tt_test_fail_alloc_at(n);
+	*ret_started = tt_start(&g, owns, s);
+	tt_test_fail_nothing();
+	return tt_group_end(&g, 0);
+}
+
+/* Without memory nothing starts: a code, the destructors, and the group knows. */
+TT_TEST(start, out_of_memory)
+{
+	int started = -1;
+
+	for (uint64_t n = 1; n < 10 && started < 0; n++) {
+		struct state s = { .said = 0 };
+		int rc = starts_without_memory(&s, n, &started);
+
+		EXPECT_CODE(rc, started);
+		EXPECT_EQ(s.dropped, started < 0);
+	}
+	EXPECT_OK(started);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(ready_soon, (tti_atomic_u32 *, alive), (int64_t, after))
+{
+	int rc;
+
+	/* relaxed: read after the child has ended. */
+	tti_fetch_add_relaxed(alive, 1);
+	rc = tt_sleep(after);
+	if (rc == 0)
+		rc = tt_ready();
+	/* acq_rel: pairs with the acquire in races(). */
+	tti_fetch_sub_acq_rel(alive, 1);
+	return rc;
+}
+
+static int races(tt_group *g, int i)
+{
+	tti_atomic_u32 alive = { 0 };
+	int rc = TT_WITHIN(TT_US(70 + i % 80), tt_start_with(g, everywhere[i % 2], ready_soon, &alive, TT_US(i * 13 % 150)));
+
+	/* acquire: pairs with the acq_rel above. */
+	if (rc == TT_ETIMEDOUT && tti_load_acquire(&alive) != 0)
+		return TT_EIO;
+	/* It ends right after it said that it is ready. */
+	return rc == 0 || rc == TT_ETIMEDOUT ? tt_group_drain(g) : rc;
+}
+
+/* On real threads too a start that was cut short has left nothing running. */
+TT_TEST(start, cancel_and_ready_race)
+{
+	int rc = 0;
+
+	TT_GROUP(g);
+	for (int i = 0; i < 300 && rc == 0; i++)
+		rc = races(&g, i);
+	rc = tt_group_end(&g, rc);
+	EXPECT_OK(rc);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+/* ---- tt_call_on ---- */
+
+static TT_TASK(tells_where, (int *, ret_worker), (int, rc))
+{
+	*ret_worker = tt_worker_index();
+	TT_TRY(tt_yield());
+	return rc < 0 ? tt_fail(rc, "on worker %d", *ret_worker) : rc;
+}
+
+/* It runs there, and gives back what it returned, with the chain of a failure. */
+TT_TEST(call_on, gives_the_result)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		int worker = -1;
+		tt_error e;
+
+		EXPECT_EQ(tt_call_on(TT_WORKER(i), tells_where, &worker, 40 + (int)i), 40 + (int)i);
+		EXPECT_EQ((unsigned)worker, i % (unsigned)tt_worker_count());
+		EXPECT_CODE(tt_call_on(TT_WORKER(i), tells_where, &worker, TT_EIO), TT_EIO);
+		tt_error_take(&e, TT_EIO);
+		REQUIRE_TRUE(tt_error_first(&e) != NULL);
+		EXPECT_TRUE(strncmp(tt_error_message(tt_error_first(&e)), "on worker ", 10) == 0);
+		tt_error_fini(&e);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(sleeps, (bool *, ret_ended), (int, rc))
+{
+	int slept = tt_sleep(TT_NEVER);
+
+	*ret_ended = true;
+	return rc != 0 ? rc : slept;
+}
+
+/* A cancel cancels it there, and waits for its end; a result that came all the same counts. */
+TT_TEST(call_on, is_cancelled_and_joined)
+{
+	bool ended = false;
+
+	EXPECT_CODE(TT_WITHIN(TT_MS(2), tt_call_on(TT_WORKER(1), sleeps, &ended, 0)), TT_ETIMEDOUT);
+	EXPECT_TASKS_ALIVE(1);
+	EXPECT_CODE(TT_WITHIN(0, tt_call_on(TT_WORKER(1), sleeps, &ended, 0)), TT_ETIMEDOUT);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+TT_TEST_ON(call_on, a_result_counts_in_spite_of_a_cancel, TT_ON_SIM, WHY_SIM)
+{
+	bool ended = false;
+
+	EXPECT_EQ(TT_WITHIN(TT_MS(2), tt_call_on(TT_WORKER(1), sleeps, &ended, 9)), 9);
+	EXPECT_TRUE(ended);
+}
+
+TT_TEST_MAIN()
