@@ -141,6 +141,16 @@ if(NOT CMAKE_CROSSCOMPILING)
 	endif()
 endif()
 
+# CURLOPT_QUICK_EXIT came with 7.87.
+set(curl_found OFF)
+if(NOT CMAKE_CROSSCOMPILING)
+	find_package(CURL 7.87 QUIET)
+	if(CURL_FOUND)
+		set(curl_found ON)
+	endif()
+endif()
+
 set(TT_ADAPTERS "")
 tt_adapter(http ${llhttp_found} ${llhttp_library})
 tt_adapter(sqlite ${sqlite_found} SQLite::SQLite3)
+tt_adapter(curl ${curl_found} CURL::libcurl Threads::Threads)
