@@ -38,6 +38,7 @@ TT_API void tt_semaphore_fini(tt_semaphore *s);
  * Blocks     yes; always a checkpoint, even when permits are free
  * Returns    0
  * Cancelled  TT_ECANCELED, and then none was taken
+ * Errors     TT_ECLOSED: the semaphore was closed, and none was taken
  * Threads    any task; waiters are served in order
  */
 TT_API TT_MUST_USE int tt_semaphore_acquire(tt_semaphore *s, unsigned n);
@@ -47,7 +48,7 @@ TT_API TT_MUST_USE int tt_semaphore_acquire(tt_semaphore *s, unsigned n);
  *
  * Blocks     no; not a checkpoint
  * Returns    0
- * Errors     -EAGAIN
+ * Errors     -EAGAIN; TT_ECLOSED
  * Threads    any
  */
 TT_API TT_MUST_USE int tt_semaphore_try_acquire(tt_semaphore *s, unsigned n);
@@ -60,6 +61,15 @@ TT_API TT_MUST_USE int tt_semaphore_try_acquire(tt_semaphore *s, unsigned n);
  * Threads    any; not necessarily the one that acquired them
  */
 TT_API void tt_semaphore_release(tt_semaphore *s, unsigned n);
+
+/*
+ * tt_semaphore_close - no more permits for anybody: who waits, and who comes, gets TT_ECLOSED.
+ * Permits that are out are still given back. Closing twice is fine.
+ *
+ * Blocks     no; not a checkpoint
+ * Threads    any
+ */
+TT_API void tt_semaphore_close(tt_semaphore *s);
 
 /* The storage of TT_PERMIT: NULL until the permit was acquired. */
 struct tt_permit_ {

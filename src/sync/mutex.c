@@ -11,7 +11,7 @@
 
 #include "base/panic.h"
 #include "base/spin.h"
-#include "wait/wait.h"
+#include "sync/waiters.h"
 
 struct mutex {
 	tti_spin lock;
@@ -155,14 +155,8 @@ void tt_mutex_unlock(tt_mutex *storage)
 	enter(m);
 	TT_REQUIRE(m->owner == tti_current() && m->owner != NULL, "tt_mutex_unlock: the caller does not hold this mutex");
 	m->owner = NULL;
-	TTI_LIST_FOR_EACH (link, &m->waiters) {
-		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
-
-		if (!tti_claim_node(n, 0, &woken))
-			continue;
-		m->owner = n->waiter->task;
-		break;
-	}
+	if (tti_claim_waiters(&m->waiters, 1, 0, &woken) > 0)
+		m->owner = TTI_CONTAINER_OF(tti_list_first(&woken), struct tti_wait_node, link)->waiter->task;
 	tti_spin_unlock(&m->lock);
 	tti_wake_all(&woken);
 }

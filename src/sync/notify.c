@@ -12,7 +12,7 @@
 
 #include "base/panic.h"
 #include "base/spin.h"
-#include "wait/wait.h"
+#include "sync/waiters.h"
 
 struct notify {
 	tti_spin lock;
@@ -79,19 +79,6 @@ static void notify_delist(const tt_arm *arm, struct tti_wait_node *n)
 
 static const struct tti_arm_ops notify_arm = { .verb = "notify", .enlist = notify_enlist, .delist = notify_delist };
 
-/* Wakes waiters until one, or all, are woken; returns how many. */
-static unsigned wake(struct notify *n, unsigned max, struct tti_list *woken)
-{
-	unsigned count = 0;
-
-	TTI_LIST_FOR_EACH (link, &n->waiters) {
-		if (count == max)
-			break;
-		count += tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), 0, woken);
-	}
-	return count;
-}
-
 void tt_notify_one(tt_notify *storage)
 {
 	struct notify *n = from_public(storage);
@@ -99,7 +86,7 @@ void tt_notify_one(tt_notify *storage)
 
 	tti_list_init(&woken);
 	enter(n);
-	if (wake(n, 1, &woken) == 0)
+	if (tti_claim_waiters(&n->waiters, 1, 0, &woken) == 0)
 		n->token = true;
 	tti_spin_unlock(&n->lock);
 	tti_wake_all(&woken);
@@ -112,7 +99,7 @@ void tt_notify_all(tt_notify *storage)
 
 	tti_list_init(&woken);
 	enter(n);
-	wake(n, UINT32_MAX, &woken);
+	tti_claim_waiters(&n->waiters, TTI_WAITERS_ALL, 0, &woken);
 	tti_spin_unlock(&n->lock);
 	tti_wake_all(&woken);
 }

@@ -6,18 +6,19 @@
  * Invariants  While somebody waits, the head's request is larger than what is free. A
  *             waiter that leaves (cancel, another arm won) may uncover a request that fits,
  *             so leaving grants again.
- * Lock        semaphore.lock guards permits and waiters.
+ * Lock        semaphore.lock guards closed, permits and waiters.
  */
 #include <tutti/select.h>
 #include <tutti/semaphore.h>
 
 #include "base/panic.h"
 #include "base/spin.h"
-#include "wait/wait.h"
+#include "sync/waiters.h"
 
 struct semaphore {
 	tti_spin lock;
 	bool ready;                          /* initialised */
+	bool closed;                         /* nobody waits any more */
 	uint64_t permits;                    /* free ones */
 	struct tti_list waiters;
 };
@@ -72,7 +73,9 @@ static int semaphore_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may
 	int result = TTI_ARM_LINKED;
 
 	tti_spin_lock(&s->lock);
-	if (want <= s->permits && tti_list_empty(&s->waiters)) {
+	if (s->closed) {
+		result = tti_claim_own_node(n, TT_ECLOSED);
+	} else if (want <= s->permits && tti_list_empty(&s->waiters)) {
 		result = tti_claim_own_node(n, 0);
 		if (result == TTI_ARM_DONE)
 			s->permits -= want;
@@ -106,14 +109,17 @@ static const struct tti_arm_ops semaphore_arm = {
 
 static int try_acquire(struct semaphore *s, unsigned n)
 {
-	bool fits;
+	int rc = TT_EAGAIN;
 
 	tti_spin_lock(&s->lock);
-	fits = n <= s->permits && tti_list_empty(&s->waiters);
-	if (fits)
+	if (s->closed) {
+		rc = TT_ECLOSED;
+	} else if (n <= s->permits && tti_list_empty(&s->waiters)) {
 		s->permits -= n;
+		rc = 0;
+	}
 	tti_spin_unlock(&s->lock);
-	return fits ? 0 : TT_EAGAIN;
+	return rc;
 }
 
 int tt_semaphore_acquire(tt_semaphore *storage, unsigned n)
@@ -151,7 +157,20 @@ void tt_semaphore_release(tt_semaphore *storage, unsigned n)
 	tti_wake_all(&woken);
 }
 
-tt_arm tt_on_permit_(tt_semaphore *s, unsigned n)
+void tt_semaphore_close(tt_semaphore *storage)
 {
-	return (tt_arm){ .ops = &semaphore_arm, .object = from_public(s, "TT_ON_PERMIT"), .n = n };
+	struct semaphore *s = from_public(storage, "tt_semaphore_close");
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&s->lock);
+	s->closed = true;
+	tti_claim_waiters(&s->waiters, TTI_WAITERS_ALL, TT_ECLOSED, &woken);
+	tti_spin_unlock(&s->lock);
+	tti_wake_all(&woken);
+}
+
+tt_arm tt_on_permit_(tt_semaphore *s, unsigned n, int *rc)
+{
+	return (tt_arm){ .ops = &semaphore_arm, .object = from_public(s, "TT_ON_PERMIT"), .rc = rc, .n = n };
 }

@@ -252,6 +252,48 @@ TT_TEST(semaphore, a_cancelled_waiter_is_passed_over)
 	line_fini(&l);
 }
 
+/* ---- close ---- */
+
+static TT_TASK(take_until_closed, (struct line *, l), (unsigned, permits))
+{
+	int rc = tt_semaphore_acquire(&l->s, permits);
+
+	TT_LOCK(&l->lock);
+	l->n += rc == TT_ECLOSED;
+	return rc == TT_ECLOSED ? 0 : rc;
+}
+
+static int close_with_waiters(struct line *l)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, take_until_closed, l, 3);
+	tt_go_with(&g, &anywhere, take_until_closed, l, 2);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_semaphore_close(&l->s);
+	return tt_group_end(&g, 0);
+}
+
+/* A close tells those who wait and those who come; what is out can still be given back. */
+TT_TEST(semaphore, close_wakes_everybody)
+{
+	/* law 5 */
+	struct line l;
+	int rc = 9;
+
+	line_init(&l, 2);
+	EXPECT_CODE(tt_semaphore_acquire(&l.s, 1), 0);
+	EXPECT_CODE(close_with_waiters(&l), 0);
+	EXPECT_EQ(l.n, 2);
+	EXPECT_CODE(tt_semaphore_acquire(&l.s, 1), TT_ECLOSED);
+	EXPECT_CODE(tt_semaphore_try_acquire(&l.s, 1), TT_ECLOSED);
+	EXPECT_CODE(tt_select(TT_ON_PERMIT(&l.s, 1)), TT_ECLOSED);
+	EXPECT_CODE(tt_select_biased(TT_ON_TIMEOUT(TT_SEC(100)), TT_ON_PERMIT_RC(&l.s, 1, &rc)), 1);
+	EXPECT_CODE(rc, TT_ECLOSED);
+	tt_semaphore_release(&l.s, 1);
+	tt_semaphore_close(&l.s);
+	line_fini(&l);
+}
+
 /* ---- conservation ---- */
 
 #define PERMITS 5

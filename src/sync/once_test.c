@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * once_test.c - an initialiser that runs once: its modes, who takes over, destructors, and the
+ * circles that would wait for themselves.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+TT_TEST_MAIN()
+
+static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
+static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
+
+struct world {
+	tt_once once, other;
+	tt_mutex lock; /* guards what follows */
+	unsigned runs, arrived, good, failed, cancelled, deadlocks, dropped;
+	int last;
+	unsigned fail_first; /* so many attempts fail */
+	int64_t takes;
+};
+
+static void world_init(struct world *w, const tt_once_options *o)
+{
+	*w = (struct world){ .takes = TT_MS(1) };
+	tt_once_init(&w->once, o);
+	tt_once_init(&w->other, NULL);
+	tt_mutex_init(&w->lock);
+}
+
+static void world_fini(struct world *w)
+{
+	tt_once_fini(&w->once);
+	tt_once_fini(&w->other);
+	tt_mutex_fini(&w->lock);
+}
+
+static TT_TASK(init, (struct world *, w))
+{
+	unsigned attempt;
+
+	tt_mutex_lock_shielded_(&w->lock);
+	attempt = ++w->runs;
+	tt_mutex_unlock(&w->lock);
+	TT_TRY(tt_sleep(w->takes));
+	if (attempt <= w->fail_first)
+		return tt_fail(TT_EPROTO, "attempt %u", attempt);
+	return 42;
+}
+
+static void count(struct world *w, int rc)
+{
+	TT_LOCK(&w->lock);
+
+	w->arrived++;
+	w->good += rc == 42;
+	w->failed += rc == TT_EPROTO;
+	w->cancelled += rc == TT_ECANCELED || rc == TT_ETIMEDOUT;
+	w->deadlocks += rc == TT_EDEADLK;
+	w->last = rc;
+}
+
+static TT_TASK(wants, (struct world *, w))
+{
+	count(w, tt_once_do(&w->once, init, w));
+	return 0;
+}
+
+static int many_want(struct world *w, unsigned n)
+{
+	TT_GROUP(g);
+	for (unsigned i = 0; i < n; i++)
+		tt_go_with(&g, &anywhere, wants, w);
+	return tt_group_end(&g, 0);
+}
+
+/* ---- once ---- */
+
+/* However many arrive on several workers, it runs once, and all get its result. */
+TT_TEST(once, runs_once)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_FALSE(tt_once_is_done(&w.once));
+	EXPECT_CODE(many_want(&w, 12), 0);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_EQ(w.good, 12u);
+	EXPECT_TRUE(tt_once_is_done(&w.once));
+	/* Afterwards it neither runs nor is a checkpoint. */
+	EXPECT_CODE(TT_WITHIN(0, tt_once_do(&w.once, init, &w)), 42);
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+static tt_once still = TT_ONCE_INIT;
+static const tt_once_options recorded = { .mode = TT_ONCE_RECORD };
+static tt_once still_recorded = TT_ONCE_INIT_WITH(&recorded);
+
+/* Static storage needs no call. */
+TT_TEST(once, static_storage)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_FALSE(tt_once_is_done(&still));
+	EXPECT_CODE(tt_once_do(&still, init, &w), 42);
+	EXPECT_CODE(tt_once_do(&still, init, &w), 42);
+	w.fail_first = 2;
+	EXPECT_CODE(tt_once_do(&still_recorded, init, &w), TT_EPROTO);
+	w.fail_first = 0;
+	EXPECT_CODE(tt_once_do(&still_recorded, init, &w), TT_EPROTO);
+	EXPECT_EQ(w.runs, 2u);
+	tt_once_fini(&still); /* it may be used again */
+	tt_once_fini(&still_recorded);
+	world_fini(&w);
+}
+
+/* An entry into one that has not run is a checkpoint, and then it does not run. */
+TT_TEST(once, a_cancelled_caller_does_not_start_it)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(TT_WITHIN(0, tt_once_do(&w.once, init, &w)), TT_ETIMEDOUT);
+	EXPECT_EQ(w.runs, 0u);
+	world_fini(&w);
+}
+
+/* ---- restart ---- */
+
+/* Two attempts fail, each for the one that made it; the third serves all the rest. */
+TT_TEST(once, a_failed_one_is_retried_by_the_next)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	w.fail_first = 2;
+	EXPECT_CODE(many_want(&w, 6), 0);
+	EXPECT_EQ(w.runs, 3u);
+	EXPECT_EQ(w.failed, 2u);
+	EXPECT_EQ(w.good, 4u);
+	world_fini(&w);
+}
+
+static TT_TASK(wants_for_a_while, (struct world *, w), (int64_t, timeout))
+{
+	count(w, TT_WITHIN(timeout, tt_once_do(&w->once, init, w)));
+	return 0;
+}
+
+static int first_gives_up(struct world *w)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants_for_a_while, w, TT_MS(2));
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	for (int i = 0; i < 3; i++)
+		tt_go_with(&g, &anywhere, wants, w);
+	return tt_group_end(&g, 0);
+}
+
+/* The one that ran it is cancelled: another one that waits takes over. */
+TT_TEST(once, a_cancelled_one_is_taken_over)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	w.takes = TT_MS(5);
+	EXPECT_CODE(first_gives_up(&w), 0);
+	EXPECT_EQ(w.runs, 2u);
+	EXPECT_EQ(w.cancelled, 1u);
+	EXPECT_EQ(w.good, 3u);
+	world_fini(&w);
+}
+
+static TT_TASK(wants_cancellable, (struct world *, w), (tt_canceller **, ret_c))
+{
+	TT_SCOPE(s, TT_NEVER);
+	*ret_c = tt_scope_canceller(&s);
+	count(w, tt_once_do(&w->once, init, w));
+	return tt_scope_end(&s, 0);
+}
+
+static int the_heir_is_cancelled_too(struct world *w)
+{
+	tt_canceller *first = NULL, *heir = NULL;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, wants_cancellable, w, &first);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, wants_cancellable, w, &heir);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, wants, w);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_cancel(first);
+	tt_cancel(heir);
+	tt_canceller_put(first);
+	tt_canceller_put(heir);
+	return tt_group_end(&g, 0);
+}
+
+/* The turn is not lost with an heir that is cancelled as well. */
+TT_TEST(once, the_turn_is_never_lost)
+{
+	/* law 4 */
+	struct world w;
+
+	world_init(&w, NULL);
+	w.takes = TT_SEC(1);
+	EXPECT_CODE(the_heir_is_cancelled_too(&w), 0);
+	EXPECT_EQ(w.cancelled, 2u);
+	EXPECT_EQ(w.good, 1u);
+	world_fini(&w);
+}
+
+/* ---- record ---- */
+
+/* A recorded failure is final: its code and its text go to everybody, then and later. */
+TT_TEST(once, a_recorded_failure_is_everybodys)
+{
+	/* law 5 */
+	struct world w;
+	char text[1024];
+	tt_error e;
+
+	world_init(&w, &recorded);
+	w.fail_first = 1;
+	EXPECT_CODE(many_want(&w, 5), 0);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_EQ(w.failed, 5u);
+	tt_error_take(&e, tt_once_do(&w.once, init, &w));
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "attempt 1") != NULL);
+	EXPECT_TRUE(strstr(text, "once_test.c") != NULL);
+	EXPECT_TRUE(strstr(text, "wants#") != NULL);
+	EXPECT_TRUE(strstr(text, "EPROTO") != NULL);
+	tt_error_fini(&e);
+	EXPECT_FALSE(tt_once_is_done(&w.once));
+	world_fini(&w);
+}
+
+/* A cancel is no failure, also where failures are final. */
+TT_TEST(once, a_cancel_is_not_recorded)
+{
+	struct world w;
+
+	world_init(&w, &recorded);
+	w.takes = TT_MS(5);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_once_do(&w.once, init, &w)), TT_ETIMEDOUT);
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), 42);
+	EXPECT_EQ(w.runs, 2u);
+	world_fini(&w);
+}
+
+/* ---- protect ---- */
+
+static const tt_once_options protected = { .mode = TT_ONCE_PROTECT };
+static const tt_once_options protected_shortly = { .mode = TT_ONCE_PROTECT, .bound = TT_MS(10) };
+
+/* The cancel of the caller does not reach a protected initialiser. */
+TT_TEST(once, a_protected_one_is_not_cancelled_with_its_caller)
+{
+	struct world w;
+
+	world_init(&w, &protected);
+	w.takes = TT_MS(5);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_once_do(&w.once, init, &w)), 42);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_TRUE(tt_once_is_done(&w.once));
+	world_fini(&w);
+}
+
+/* The shield has an end of its own, and then another may try. */
+TT_TEST(once, protection_is_bounded)
+{
+	struct world w;
+
+	world_init(&w, &protected_shortly);
+	w.takes = TT_SEC(1000);
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), TT_ETIMEDOUT);
+	w.takes = TT_MS(1);
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), 42);
+	EXPECT_EQ(w.runs, 2u);
+	world_fini(&w);
+}
+
+/* ---- back-off ---- */
+
+static const tt_once_options patient = { .retry_min = TT_MS(10), .retry_max = TT_MS(15) };
+
+/* After a failure the next attempt waits, twice as long each time, up to the most. */
+TT_TEST(once, attempts_back_off)
+{
+	struct world w;
+	int64_t start, took;
+
+	world_init(&w, &patient);
+	w.takes = 0;
+	w.fail_first = 2;
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), TT_EPROTO);
+	start = tt_now();
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_once_do(&w.once, init, &w)), TT_ETIMEDOUT);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), TT_EPROTO);
+	took = tt_now() - start;
+	EXPECT_GE(took, TT_MS(9));
+	start = tt_now();
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), 42);
+	took = tt_now() - start;
+	EXPECT_GE(took, TT_MS(14));
+	EXPECT_EQ(w.runs, 3u);
+	world_fini(&w);
+}
+
+static const tt_once_options not_again = { .retry_min = TT_NEVER };
+
+/* A wait without end is one, until a cancel; and an ended once has forgotten its failures. */
+TT_TEST(once, a_back_off_may_be_for_ever)
+{
+	struct world w;
+
+	world_init(&w, &not_again);
+	w.takes = 0;
+	w.fail_first = 1;
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), TT_EPROTO);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_once_do(&w.once, init, &w)), TT_ETIMEDOUT);
+	EXPECT_EQ(w.runs, 1u);
+	tt_once_fini(&w.once);
+	EXPECT_CODE(TT_WITHIN(TT_SEC(1), tt_once_do(&w.once, init, &w)), 42);
+	world_fini(&w);
+}
+
+/* ---- arguments ---- */
+
+static struct world *dropped_in;
+
+static void drop_number(int n)
+{
+	TT_LOCK(&dropped_in->lock);
+
+	EXPECT_EQ(n, 7);
+	dropped_in->dropped++;
+}
+
+static TT_TASK(init_owning, (struct world *, w), (int, n, drop_number))
+{
+	int rc = init(w);
+
+	drop_number(n);
+	return rc;
+}
+
+static TT_TASK(wants_owning, (struct world *, w))
+{
+	count(w, tt_once_do(&w->once, init_owning, w, 7));
+	return 0;
+}
+
+static int many_want_owning(struct world *w)
+{
+	TT_GROUP(g);
+	for (int i = 0; i < 5; i++)
+		tt_go_with(&g, &anywhere, wants_owning, w);
+	return tt_group_end(&g, 0);
+}
+
+/* Each caller's arguments end exactly once, whether its initialiser ran, waited, came late, or
+ * was cancelled. */
+TT_TEST(once, arguments_are_dropped_once)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	dropped_in = &w;
+	w.fail_first = 1;
+	EXPECT_CODE(TT_WITHIN(0, tt_once_do(&w.once, init_owning, &w, 7)), TT_ETIMEDOUT);
+	EXPECT_EQ(w.dropped, 1u);
+	EXPECT_CODE(many_want_owning(&w), 0);
+	EXPECT_EQ(w.dropped, 6u);
+	EXPECT_CODE(tt_once_do(&w.once, init_owning, &w, 7), 42);
+	EXPECT_EQ(w.dropped, 7u);
+	world_fini(&w);
+}
+
+/* ---- circles ---- */
+
+static TT_TASK(init_again, (struct world *, w))
+{
+	int rc;
+
+	w->runs++;
+	rc = tt_once_do(&w->once, init, w);
+	count(w, rc);
+	return rc;
+}
+
+/* An initialiser that asks for its own result gets an error that names both places. */
+TT_TEST(once, reentry_is_an_error)
+{
+	struct world w;
+	char text[1024];
+	tt_error e;
+	int rc;
+
+	world_init(&w, NULL);
+	rc = tt_once_do(&w.once, init_again, &w);
+	EXPECT_CODE(rc, TT_EDEADLK);
+	tt_error_take(&e, rc);
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "in init_again, src/sync/once_test.c:") != NULL);
+	EXPECT_TRUE(strstr(text, "in init, src/sync/once_test.c:") != NULL);
+	tt_error_fini(&e);
+	EXPECT_EQ(w.runs, 1u);
+	/* It was a failure like any other: retryable. */
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), 42);
+	world_fini(&w);
+}
+
+static TT_TASK(init_b, (struct world *, w));
+
+static TT_TASK(init_a, (struct world *, w))
+{
+	TT_TRY(tt_sleep(TT_MS(1)));
+	return tt_wrap(tt_once_do(&w->other, init_b, w), "a needs b");
+}
+
+static int init_b(struct world *w)
+{
+	TT_TRY(tt_sleep(TT_MS(1)));
+	return tt_wrap(tt_once_do(&w->once, init_a, w), "b needs a");
+}
+
+static TT_TASK(wants_a, (struct world *, w))
+{
+	count(w, tt_once_do(&w->once, init_a, w));
+	return 0;
+}
+
+static TT_TASK(wants_b, (struct world *, w))
+{
+	count(w, tt_once_do(&w->other, init_b, w));
+	return 0;
+}
+
+static int a_and_b(struct world *w)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants_a, w);
+	tt_go_with(&g, &anywhere, wants_b, w);
+	return tt_group_end(&g, 0);
+}
+
+/* Two initialisers that need each other, in one task or in two on different workers. */
+TT_TEST(once, circles_are_errors)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(tt_once_do(&w.once, init_a, &w), TT_EDEADLK);
+	EXPECT_CODE(a_and_b(&w), 0);
+	EXPECT_EQ(w.deadlocks, 2u);
+	EXPECT_EQ(w.arrived, 2u);
+	world_fini(&w);
+}
+
+static TT_TASK(init_by_children, (struct world *, w))
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants, w);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	return tt_group_end(&g, w->last);
+}
+
+/* A child of the initialiser that asks for the same would be waited for by the one it waits for. */
+TT_TEST(once, a_childs_reentry_is_an_error)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(tt_once_do(&w.once, init_by_children, &w), TT_EDEADLK);
+	EXPECT_EQ(w.deadlocks, 1u);
+	world_fini(&w);
+}
+
+static int with_a_waiting_child(struct world *w)
+{
+	int rc;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants, w);
+	rc = tt_once_do(&w->once, init, w);
+	count(w, rc);
+	TT_TRY_IN(&g, rc);
+	return tt_group_end(&g, 0);
+}
+
+/* A child that was there before is a caller like any other. */
+TT_TEST(once, an_older_child_may_wait)
+{
+	/* law 5 */
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(with_a_waiting_child(&w), 0);
+	EXPECT_EQ(w.good, 2u);
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+static TT_TASK(wants_when_ready, (struct world *, w))
+{
+	TT_TRY(tt_ready());
+	TT_TRY(tt_sleep(TT_US(500)));
+	return wants(w);
+}
+
+static int with_a_started_child(struct world *w)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_start(&g, wants_when_ready, w));
+	TT_TRY_IN(&g, tt_once_do(&w->once, init, w));
+	return tt_group_end(&g, 0);
+}
+
+/* So is one that was started and awaited, and has a scope of its own. */
+TT_TEST(once, an_older_started_child_may_wait)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(with_a_started_child(&w), 0);
+	EXPECT_EQ(w.good, 1u);
+	EXPECT_EQ(w.deadlocks, 0u);
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+/* ---- threads ---- */
+
+static TT_TASK(init_quickly, (struct world *, w))
+{
+	w->runs++;
+	return 42;
+}
+
+static TT_TASK(wants_in_a_pool_job, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_quickly, w);
+}
+
+/* A pool job may initialise, and get what a task has initialised. */
+TT_TEST(once, plain_threads_too)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(tt_blocking(wants_in_a_pool_job, &w), 42);
+	EXPECT_CODE(tt_once_do(&w.once, init, &w), 42);
+	EXPECT_CODE(tt_blocking(wants_in_a_pool_job, &w), 42);
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+/* ---- misuse ---- */
+
+static int fini_while_it_runs(struct world *w)
+{
+	TT_GROUP(g);
+	w->takes = TT_SEC(1000);
+	tt_go_with(&g, &nearby, wants, w);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_ABORTS(tt_once_fini(&w->once), "tt_once_fini: init runs since ");
+	tt_group_cancel(&g);
+	return tt_group_end(&g, 0);
+}
+
+TT_TEST(once, fini_while_it_runs_aborts)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(fini_while_it_runs(&w), 0);
+	world_fini(&w);
+	tt_once_fini(NULL);
+}

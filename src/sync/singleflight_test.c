@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * singleflight_test.c - calls for equal keys share one execution, its code and its value.
+ */
+#include <string.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+TT_TEST_MAIN()
+
+static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
+static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
+
+struct user {
+	int id;
+	char name[40];
+};
+
+TT_FLIGHT_TYPE(user_flight, struct user);
+
+struct store {
+	user_flight flight;
+	tt_mutex lock; /* guards what follows */
+	unsigned runs, good, failed, cancelled, dropped;
+	bool fails;
+	int64_t takes;
+	char text[1024];
+};
+
+static void store_init(struct store *s)
+{
+	*s = (struct store){ .takes = TT_MS(5) };
+	tt_flight_init(&s->flight);
+	tt_mutex_init(&s->lock);
+}
+
+static void store_fini(struct store *s)
+{
+	tt_flight_fini(&s->flight);
+	tt_mutex_fini(&s->lock);
+}
+
+static struct store *dropped_in;
+
+static void drop_number(int n)
+{
+	TT_LOCK(&dropped_in->lock);
+
+	EXPECT_EQ(n, 7);
+	dropped_in->dropped++;
+}
+
+static TT_TASK(load, (struct store *, s), (const char *, name), (struct user *, ret), (int, n, drop_number))
+{
+	drop_number(n);
+	tt_mutex_lock_shielded_(&s->lock);
+	s->runs++;
+	tt_mutex_unlock(&s->lock);
+	TT_TRY(tt_sleep(s->takes));
+	if (s->fails)
+		return tt_fail(TT_EPROTO, "no user %s", name);
+	ret->id = 5;
+	strcpy(ret->name, name);
+	return 3;
+}
+
+static void count(struct store *s, int rc)
+{
+	TT_LOCK(&s->lock);
+
+	s->good += rc == 3;
+	s->failed += rc == TT_EPROTO;
+	s->cancelled += rc == TT_ECANCELED || rc == TT_ETIMEDOUT;
+}
+
+static int get(struct store *s, const char *name)
+{
+	struct user u = { .id = 0 };
+	char key[40];
+	int rc;
+
+	strcpy(key, name); /* each caller's key is its own memory */
+	rc = tt_flight_do(&s->flight, tt_key_text(key), &u, load, s, name, &u, 7);
+	if (rc >= 0) {
+		EXPECT_EQ(u.id, 5);
+		EXPECT_STR_EQ(u.name, name);
+	} else {
+		EXPECT_EQ(u.id, 0);
+	}
+	return rc;
+}
+
+static TT_TASK(gets, (struct store *, s), (const char *, name))
+{
+	count(s, get(s, name));
+	return 0;
+}
+
+static int many_get(struct store *s)
+{
+	TT_GROUP(g);
+	for (int i = 0; i < 6; i++)
+		tt_go_with(&g, &anywhere, gets, s, i % 2 == 0 ? "ann" : "bob");
+	return tt_group_end(&g, 0);
+}
+
+/* Equal keys in flight share one execution and its value; different ones do not; later calls
+ * run again. Arguments end once for each caller. */
+TT_TEST(flight, equal_keys_share)
+{
+	/* law 5 */
+	struct store s;
+
+	store_init(&s);
+	dropped_in = &s;
+	EXPECT_CODE(many_get(&s), 0);
+	EXPECT_EQ(s.runs, 2u);
+	EXPECT_EQ(s.good, 6u);
+	EXPECT_EQ(s.dropped, 6u);
+	EXPECT_CODE(get(&s, "ann"), 3);
+	EXPECT_EQ(s.runs, 3u);
+	store_fini(&s);
+}
+
+/* Keys are bytes: of equal length and content, the empty one too. */
+TT_TEST(flight, keys_are_bytes)
+{
+	struct store s;
+	struct user u;
+
+	store_init(&s);
+	dropped_in = &s;
+	s.takes = 0;
+	EXPECT_CODE(tt_flight_do(&s.flight, tt_key_bytes(NULL, 0), &u, load, &s, "x", &u, 7), 3);
+	EXPECT_CODE(tt_flight_do(&s.flight, tt_key_bytes("a\0b", 3), &u, load, &s, "y", &u, 7), 3);
+	EXPECT_STR_EQ(u.name, "y");
+	store_fini(&s);
+}
+
+/* A failure is everybody's, with its text. */
+TT_TEST(flight, a_failure_is_shared_with_its_text)
+{
+	/* law 5 */
+	struct store s;
+
+	store_init(&s);
+	dropped_in = &s;
+	s.fails = true;
+	EXPECT_CODE(many_get(&s), 0);
+	EXPECT_EQ(s.runs, 2u);
+	EXPECT_EQ(s.failed, 6u);
+	EXPECT_EQ(s.dropped, 6u);
+	store_fini(&s);
+}
+
+static TT_TASK(gets_and_tells, (struct store *, s))
+{
+	tt_error e;
+	int rc = get(s, "ann");
+
+	tt_error_take(&e, rc);
+	tt_error_text(&e, s->text, sizeof(s->text));
+	tt_error_fini(&e);
+	return 0;
+}
+
+static int two_get(struct store *s)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, gets, s, "ann");
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &anywhere, gets_and_tells, s);
+	return tt_group_end(&g, 0);
+}
+
+TT_TEST(flight, the_text_says_who_failed_and_where)
+{
+	/* law 5 */
+	struct store s;
+
+	store_init(&s);
+	dropped_in = &s;
+	s.fails = true;
+	s.takes = TT_MS(30);
+	EXPECT_CODE(two_get(&s), 0);
+	EXPECT_EQ(s.runs, 1u);
+	EXPECT_TRUE(strstr(s.text, "failed in task gets#") != NULL);
+	EXPECT_TRUE(strstr(s.text, "in load, src/sync/singleflight_test.c:") != NULL);
+	EXPECT_TRUE(strstr(s.text, "no user ann") != NULL);
+	store_fini(&s);
+}
+
+/* ---- cancels ---- */
+
+static TT_TASK(gets_cancellable, (struct store *, s), (tt_canceller **, ret_c))
+{
+	TT_SCOPE(sc, TT_NEVER);
+	*ret_c = tt_scope_canceller(&sc);
+	count(s, get(s, "ann"));
+	return tt_scope_end(&sc, 0);
+}
+
+static int the_first_gives_up(struct store *s, bool second_too)
+{
+	tt_canceller *first = NULL, *second = NULL;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, gets_cancellable, s, &first);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, gets_cancellable, s, &second);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &anywhere, gets, s, "ann");
+	tt_go_with(&g, &anywhere, gets, s, "ann");
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_cancel(first);
+	if (second_too)
+		tt_cancel(second);
+	tt_canceller_put(first);
+	tt_canceller_put(second);
+	return tt_group_end(&g, 0);
+}
+
+/* The one that ran is cancelled: one that waits takes over, and serves the others. */
+TT_TEST(flight, a_cancelled_one_hands_over)
+{
+	/* laws 4, 5 */
+	struct store s;
+
+	store_init(&s);
+	dropped_in = &s;
+	s.takes = TT_MS(50);
+	EXPECT_CODE(the_first_gives_up(&s, false), 0);
+	EXPECT_EQ(s.runs, 2u);
+	EXPECT_EQ(s.cancelled, 1u);
+	EXPECT_EQ(s.good, 3u);
+	EXPECT_CODE(the_first_gives_up(&s, true), 0);
+	EXPECT_EQ(s.cancelled, 3u);
+	EXPECT_EQ(s.good, 5u);
+	EXPECT_EQ(s.dropped, 8u);
+	store_fini(&s);
+}
+
+/* A cancelled caller does not start it; one that waits alone leaves it without a trace. */
+TT_TEST(flight, a_cancelled_caller_had_no_effect)
+{
+	struct store s;
+
+	store_init(&s);
+	dropped_in = &s;
+	EXPECT_CODE(TT_WITHIN(0, get(&s, "ann")), TT_ETIMEDOUT);
+	EXPECT_EQ(s.runs, 0u);
+	EXPECT_EQ(s.dropped, 1u);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), get(&s, "ann")), TT_ETIMEDOUT);
+	EXPECT_EQ(s.runs, 1u);
+	EXPECT_CODE(get(&s, "ann"), 3);
+	store_fini(&s);
+}
+
+/* ---- misuse ---- */
+
+static TT_TASK(load_again, (struct store *, s), (struct user *, ret))
+{
+	return tt_flight_do(&s->flight, tt_key_text("ann"), ret, load, s, "ann", ret, 7);
+}
+
+static int fini_in_flight(struct store *s)
+{
+	TT_GROUP(g);
+	tt_go(&g, gets, s, "ann");
+	TT_TRY_IN(&g, tt_yield());
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_ABORTS(tt_flight_fini(&s->flight), "load runs since src/sync/singleflight_test.c:");
+	return tt_group_end(&g, 0);
+}
+
+static user_flight no_flight;
+
+/* Asking for its own key is an error, ending it in flight aborts. */
+TT_TEST(flight, misuse)
+{
+	struct store s;
+	struct user u = { .id = 0 };
+
+	store_init(&s);
+	dropped_in = &s;
+	EXPECT_CODE(tt_flight_do(&s.flight, tt_key_text("ann"), &u, load_again, &s, &u), TT_EDEADLK);
+	EXPECT_EQ(s.runs, 0u);
+	s.takes = TT_MS(50);
+	EXPECT_CODE(fini_in_flight(&s), 0);
+	EXPECT_ABORTS(TT_IGNORE(tt_flight_do(&no_flight, tt_key_text("ann"), &u, load_again, &s, &u)),
+	              "the flight is not initialised");
+	tt_flight_fini(&no_flight);
+	store_fini(&s);
+}
