@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net.h - streams: TCP, Unix sockets, standard streams, and buffered reading and writing.
+ * net.h - streams and datagrams: TCP, UDP, Unix sockets, standard streams, and buffered
+ * reading and writing.
  *
  * Addresses are text: "127.0.0.1:8080", "[::1]:0", "localhost:5432", "*:80". A tt_fd is a
  * handle: a number and a generation, so that a late use of a closed one gives -EBADF and never
@@ -34,6 +35,17 @@ typedef struct tt_addr {
  */
 TT_API int tt_addr_text(const tt_addr *a, char *ret_buf, size_t n);
 
+/*
+ * tt_addr_parse - an address in digits from its text: "127.0.0.1:53", "[::1]:53". Names are
+ * tt_resolve()'s (<tutti/dns.h>).
+ *
+ * Blocks     no
+ * Returns    0
+ * Errors     -EINVAL (no address, or a name)
+ * Threads    any
+ */
+TT_API TT_MUST_USE int tt_addr_parse(const char *text, tt_addr *ret_addr);
+
 /* For tt_tcp_listen() (all but none), tt_tcp_connect() (delay, keepalive). Zero: defaults. */
 typedef struct tt_tcp_options {
 	int backlog;       /* of a listener; 0: 1024 */
@@ -46,7 +58,7 @@ typedef struct tt_tcp_options {
 /*
  * tt_tcp_listen - a listener on an address; port 0 lets the system choose.
  *
- * Blocks     yes, if the address is a name; a checkpoint
+ * Blocks     yes, if the address is a name; always a checkpoint
  * Returns    0
  * Cancelled  TT_ECANCELED; nothing was opened
  * Errors     -EADDRINUSE, -EACCES, -EINVAL (not an address), TT_ENOHOST, -EMFILE, ...
@@ -57,12 +69,16 @@ TT_API TT_MUST_USE int tt_tcp_listen(const char *addr, const tt_tcp_options *o,
                                      tt_fd **ret_listener);
 
 /*
- * tt_tcp_connect - a connection to an address or a name; all its addresses are tried in turn.
+ * tt_tcp_connect - a connection to an address or a name. The addresses of a name are tried in
+ * an order that alternates between IPv6 and IPv4 ("happy eyeballs", RFC 8305): the next one
+ * when the last failed or did not answer for 250 ms, while the earlier ones go on. The first
+ * that answers is taken, the others are closed.
  *
  * Blocks     yes; always a checkpoint
  * Returns    0
  * Cancelled  TT_ECANCELED; nothing was left open
- * Errors     TT_ENOHOST; the last address's -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH, ...
+ * Errors     TT_ENOHOST; if every address failed, the code of the one that failed last
+ *            (-ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH, ...), with the others as its siblings
  * Ownership  *ret_fd is the caller's, closed with tt_fd_close()
  * Threads    any task; `o` may be NULL
  */
@@ -91,6 +107,96 @@ TT_API TT_MUST_USE int tt_unix_listen(const char *path, int backlog, tt_fd **ret
  * Threads    any task
  */
 TT_API TT_MUST_USE int tt_unix_connect(const char *path, tt_fd **ret_fd);
+
+/*
+ * tt_unix_send_fd - write some bytes to a Unix stream and, with the first of them, a descriptor.
+ *
+ * Blocks     yes; always a checkpoint
+ * Returns    how many bytes were written, at least 1: the descriptor is on its way
+ * Cancelled  TT_ECANCELED, and then neither was sent
+ * Errors     -EINVAL (n is 0), -EBADF (either was closed), -ENOTSUP (not a Unix socket), as
+ *            tt_write()
+ * Ownership  `passed` stays the caller's, who may close it as soon as this returns
+ * Threads    any task; one writer at a time
+ */
+TT_API TT_MUST_USE int tt_unix_send_fd(tt_fd *fd, tt_fd *passed, const void *buf, size_t n);
+
+/*
+ * tt_unix_recv_fd - read some bytes of a Unix stream, and the descriptor that came with them.
+ * It is closed when other programs are executed. A plain tt_read() of such bytes closes what
+ * came with them.
+ *
+ * Blocks     yes; always a checkpoint
+ * Returns    how many bytes, at least 1; 0 at the end of the stream. *ret_fd is NULL if they
+ *            came alone
+ * Cancelled  TT_ECANCELED, and then neither bytes nor descriptor were taken
+ * Errors     -EPROTO (more than one came with these bytes; all are closed), -EMFILE (no number
+ *            is free for it; it is lost), -EINVAL (n is 0), -ENOTSUP (not a Unix socket), as
+ *            tt_read()
+ * Ownership  *ret_fd is the caller's, closed with tt_fd_close()
+ * Threads    any task; one reader at a time
+ */
+TT_API TT_MUST_USE int tt_unix_recv_fd(tt_fd *fd, void *ret_buf, size_t n, tt_fd **ret_fd);
+
+/* For tt_udp_open() and tt_udp_connect(). Zero: defaults. */
+typedef struct tt_udp_options {
+	bool reuse_port; /* SO_REUSEPORT: several sockets share a port */
+	bool ipv6_only;  /* a socket on "[::]:port" takes no IPv4 */
+	bool broadcast;  /* it may send to broadcast addresses */
+	int recv_bytes;  /* SO_RCVBUF: what the kernel keeps for us; 0: its default */
+} tt_udp_options;
+
+/*
+ * tt_udp_open - a socket for datagrams on an address; port 0 lets the system choose. NULL is
+ * any address of both families, at a port of the system's choice: a client's.
+ *
+ * Blocks     yes, if the address is a name; always a checkpoint
+ * Returns    0
+ * Cancelled  TT_ECANCELED; nothing was opened
+ * Errors     -EADDRINUSE, -EACCES, -EINVAL (not an address), TT_ENOHOST, -EMFILE, ...
+ * Ownership  *ret_fd is the caller's, closed with tt_fd_close()
+ * Threads    any task; `o` may be NULL
+ */
+TT_API TT_MUST_USE int tt_udp_open(const char *addr, const tt_udp_options *o, tt_fd **ret_fd);
+
+/*
+ * tt_udp_connect - a socket for datagrams to and from one peer: others are not heard, and that
+ * nobody listens there (ICMP) is told by the next call as -ECONNREFUSED.
+ *
+ * Blocks     yes, if the address is a name; always a checkpoint
+ * Returns    0; the peer has not been asked
+ * Cancelled  TT_ECANCELED; nothing was left open
+ * Errors     TT_ENOHOST, -ENETUNREACH (no way to any of its addresses), -EINVAL, -EMFILE, ...
+ * Ownership  *ret_fd is the caller's, closed with tt_fd_close()
+ * Threads    any task; `o` may be NULL
+ */
+TT_API TT_MUST_USE int tt_udp_connect(const char *addr, const tt_udp_options *o, tt_fd **ret_fd);
+
+/*
+ * tt_udp_recv - take the next datagram, waiting until there is one.
+ *
+ * Blocks     yes; always a checkpoint, even when one waits
+ * Returns    how long it is, 0 included; more than n means that its end was cut off
+ * Cancelled  TT_ECANCELED, and then none was taken
+ * Errors     -ECONNREFUSED (of a connected socket), -EBADF, -ENOTSUP (not such a socket)
+ * Ownership  ret_from may be NULL
+ * Threads    any tasks, many at a time: each datagram goes to one of them
+ */
+TT_API TT_MUST_USE int tt_udp_recv(tt_fd *fd, void *ret_buf, size_t n, tt_addr *ret_from);
+
+/*
+ * tt_udp_send - send a datagram, to `to` or, for NULL, to the peer of a connected socket. It
+ * may be lost, doubled or overtaken on its way; it never arrives in part.
+ *
+ * Blocks     yes, while the kernel has no room for it; always a checkpoint
+ * Returns    n
+ * Cancelled  TT_ECANCELED, and then it was not sent
+ * Errors     -EMSGSIZE, -EDESTADDRREQ, -ENETUNREACH, -EACCES (broadcast), -EAFNOSUPPORT (IPv6
+ *            from a socket of IPv4), -ECONNREFUSED (of an earlier one; this one was not sent),
+ *            -EBADF, -ENOTSUP
+ * Threads    any tasks, many at a time
+ */
+TT_API TT_MUST_USE int tt_udp_send(tt_fd *fd, const void *buf, size_t n, const tt_addr *to);
 
 /*
  * tt_pair - two connected streams.
@@ -197,6 +303,21 @@ TT_API TT_MUST_USE int tt_write_all(tt_fd *fd, const void *buf, size_t n, size_t
 TT_API TT_MUST_USE int tt_writev_all(tt_fd *fd, const struct iovec *iov, int n, size_t *ret_done);
 
 /*
+ * tt_sendfile - write a part of a file to a stream: n bytes from an offset, or up to its end if
+ * that comes first. What the kernel has in memory is copied at once, all else is read on the
+ * blocking pool. The file's position stays. One that stops half way leaves the stream torn.
+ *
+ * Blocks     yes; always a checkpoint
+ * Returns    0: *ret_done bytes were written, fewer than n only if the file ended
+ * Cancelled  TT_ECANCELED; *ret_done says how many were written
+ * Errors     -ENOTSUP (`file` is no file), -EIO, -ENOMEM, -EINVAL (offset), as tt_write();
+ *            *ret_done is set
+ * Ownership  ret_done may be NULL
+ * Threads    any task; one writer of fd at a time
+ */
+TT_API TT_MUST_USE int tt_sendfile(tt_fd *fd, tt_fd *file, uint64_t offset, size_t n, size_t *ret_done);
+
+/*
  * tt_fd_shutdown - say that no more is sent or read: SHUT_RD, SHUT_WR, SHUT_RDWR
  * (<sys/socket.h>). Wakes the tasks that read or write it.
  *
@@ -213,7 +334,7 @@ TT_API TT_MUST_USE int tt_fd_shutdown(tt_fd *fd, int how);
  * Blocks     yes; always a checkpoint
  * Returns    the ready events, > 0; POLLERR and POLLHUP may be among them
  * Cancelled  TT_ECANCELED
- * Errors     -EBADF, -EBUSY
+ * Errors     -EBADF, -EBUSY, -EINVAL (no event, or another one)
  * Threads    any task; counts as a reader, a writer, or both
  */
 TT_API TT_MUST_USE int tt_fd_poll(tt_fd *fd, unsigned events);
@@ -222,9 +343,9 @@ TT_API TT_MUST_USE int tt_fd_poll(tt_fd *fd, unsigned events);
  * tt_wait_fd - tt_fd_poll() for a descriptor number that another library owns.
  *
  * Blocks     yes; always a checkpoint
- * Returns    the ready events, > 0
+ * Returns    the ready events, > 0; a kind that is always ready, as a file, is ready at once
  * Cancelled  TT_ECANCELED
- * Errors     -EBADF, -EBUSY, -EPERM (a kind that is always ready, as a file)
+ * Errors     -EBADF, -EBUSY, -EINVAL (no event, or another one)
  * Threads    any task
  */
 TT_API TT_MUST_USE int tt_wait_fd(int fd, unsigned events);

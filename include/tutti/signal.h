@@ -2,6 +2,11 @@
 /*
  * signal.h - signals as a stream. The library itself touches no dispositions; an open stream
  * takes its signals over from tt_main()'s soft cancel until it is closed.
+ *
+ * It gets the signals of the process: kill(), the terminal, a supervisor. raise() and
+ * pthread_kill() name one thread, and the threads of the library but the first block all
+ * signals: sent so from a task of another worker they wait for ever. kill(getpid(), signo) is
+ * what a task means.
  */
 #ifndef TUTTI_SIGNAL_H
 #define TUTTI_SIGNAL_H

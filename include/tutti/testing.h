@@ -252,15 +252,25 @@ enum tt_fault {
 	TT_FAULT_RESET,           /* a connection breaks in the middle */
 	TT_FAULT_HALF_OPEN,       /* the other end vanishes without a word */
 	TT_FAULT_RESOLVER,        /* a name is not found */
+	TT_FAULT_UDP_LOSS,        /* a datagram is lost */
+	TT_FAULT_UDP_REORDER,     /* a datagram is overtaken by later ones */
+	TT_FAULT_UDP_DUPLICATE,   /* a datagram arrives twice */
 	TT_FAULT_ALLOCATION,      /* memory runs out; only if asked for */
+	TT_FAULT_FILE_SHORT,      /* a file reads or writes fewer bytes than it could */
+	TT_FAULT_FILE_SLOW,       /* nothing is in memory, and the disk takes its time */
+	TT_FAULT_FILE_EIO,        /* the disk fails a read, a write or a sync */
+	TT_FAULT_FILE_ENOSPC,     /* the disk is full, for this one write */
 	TT_FAULT_KINDS
 };
 
 #define TT_FAULT_BIT(kind) (UINT64_C(1) << (kind))
 /* What no correct program should notice but by the clock. */
-#define TT_FAULTS_GENTLE (TT_FAULT_BIT(TT_FAULT_CONNECT_REFUSED) - 1)
-/* And what it must cope with. */
-#define TT_FAULTS_NETWORK (TT_FAULT_BIT(TT_FAULT_ALLOCATION) - 1)
+#define TT_FAULTS_GENTLE (TT_FAULT_BIT(TT_FAULT_CONNECT_REFUSED) - 1 + TT_FAULTS_FILES_GENTLE_)
+#define TT_FAULTS_FILES_GENTLE_ (TT_FAULT_BIT(TT_FAULT_FILE_SHORT) + TT_FAULT_BIT(TT_FAULT_FILE_SLOW))
+/* And what it must cope with: in the network, and with files. */
+#define TT_FAULTS_NETWORK (TT_FAULT_BIT(TT_FAULT_ALLOCATION) - 1 + TT_FAULTS_FILES_GENTLE_)
+#define TT_FAULTS_FILES \
+	(TT_FAULTS_GENTLE | TT_FAULT_BIT(TT_FAULT_FILE_EIO) | TT_FAULT_BIT(TT_FAULT_FILE_ENOSPC))
 #define TT_FAULTS_ALL (TT_FAULT_BIT(TT_FAULT_KINDS) - 1)
 #define TT_FAULTS_NONE (UINT64_C(1) << 63)
 

@@ -132,7 +132,7 @@ long tti_direct_read(struct tti_driver *d, int fd, void *buf, size_t n, unsigned
 		return call(SYS_recvfrom, fd, (long)buf, (long)n, MSG_DONTWAIT, 0, 0);
 	rc = never_waits(fd);
 	if (rc == 0)
-		rc = tti_direct_ready(fd, POLLIN);
+		rc = tti_direct_ready(d, fd, POLLIN);
 	if (rc < 0)
 		return rc;
 	return call(SYS_read, fd, (long)buf, (long)n, 0, 0, 0);
@@ -147,7 +147,7 @@ long tti_direct_write(struct tti_driver *d, int fd, const void *buf, size_t n, u
 		return call(SYS_sendto, fd, (long)buf, (long)n, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 	rc = never_waits(fd);
 	if (rc == 0) {
-		rc = tti_direct_ready(fd, POLLOUT);
+		rc = tti_direct_ready(d, fd, POLLOUT);
 		/* A pipe that is ready has room for so much; more would wait for a reader. */
 		if (n > PIPE_BUF && !is_regular(fd))
 			n = PIPE_BUF;
@@ -155,6 +155,23 @@ long tti_direct_write(struct tti_driver *d, int fd, const void *buf, size_t n, u
 	if (rc < 0)
 		return rc;
 	return call(SYS_write, fd, (long)buf, (long)n, 0, 0, 0);
+}
+
+long tti_direct_recv_msg(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags)
+{
+	(void)d;
+	return call(SYS_recvmsg, fd, (long)m, (long)(flags | MSG_DONTWAIT), 0, 0, 0);
+}
+
+long tti_direct_send_msg(struct tti_driver *d, int fd, const struct msghdr *m)
+{
+	(void)d;
+	return call(SYS_sendmsg, fd, (long)m, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
+}
+
+bool tti_direct_accept_starved(long rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM;
 }
 
 bool tti_direct_accept_again(long rc)
@@ -188,6 +205,9 @@ long tti_direct_accept(int fd, void *addr, size_t len, uint32_t *ret_len)
 		if (!tti_direct_accept_again(rc))
 			break;
 	}
+	/* The kernel finds a number before it looks whether anybody waits. */
+	if (tti_direct_accept_starved(rc) && tti_direct_ready(NULL, fd, POLLIN) == -EAGAIN)
+		return -EAGAIN;
 	if (rc >= 0 && ret_len != NULL)
 		*ret_len = addr != NULL ? got : 0;
 	return rc;
@@ -215,12 +235,13 @@ bool tti_direct_connected(int fd)
 	return call(SYS_getpeername, fd, (long)&peer, (long)&len, 0, 0, 0) == 0;
 }
 
-long tti_direct_ready(int fd, unsigned events)
+long tti_direct_ready(struct tti_driver *d, int fd, unsigned events)
 {
 	struct pollfd p = { .fd = fd, .events = (short)events };
 	struct __kernel_timespec none = { 0 };
 	long rc = call(SYS_ppoll, (long)&p, 1, (long)&none, 0, 0, 0);
 
+	(void)d;
 	if (rc < 0)
 		return rc;
 	if (rc == 0)
@@ -228,12 +249,43 @@ long tti_direct_ready(int fd, unsigned events)
 	return p.revents & POLLNVAL ? -EBADF : p.revents;
 }
 
+/* What is no socket refuses connects too, and is nobody's to remove. */
+static bool is_socket_file(const char *path)
+{
+	struct statx st;
+
+	if (call(SYS_statx, AT_FDCWD, (long)path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, (long)&st, 0) < 0)
+		return false;
+	return (st.stx_mode & S_IFMT) == S_IFSOCK;
+}
+
+bool tti_direct_is_stale(struct tti_driver *d, const char *path, const void *addr, uint32_t len)
+{
+	bool started = false;
+	long rc;
+	int fd;
+
+	if (!is_socket_file(path))
+		return false;
+	fd = tti_direct_socket(d, AF_UNIX, SOCK_STREAM, 0);
+	if (fd < 0)
+		return false;
+	/* It does not wait: a full backlog answers too. */
+	rc = tti_direct_connect(fd, addr, len, &started);
+	tti_direct_close(d, fd);
+	return rc == -ECONNREFUSED;
+}
+
 bool tti_direct_is_stream(int fd)
 {
-	int type = 0;
+	int type = 0, domain = 0;
 	uint32_t len = sizeof(type);
 
-	return call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&len, 0) == 0 && type == SOCK_STREAM;
+	if (call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&len, 0) < 0 ||
+	    call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, (long)&domain, (long)&len, 0) < 0)
+		return false;
+	/* A read of a Unix socket ends where bytes that brought a descriptor end. */
+	return type == SOCK_STREAM && domain != AF_UNIX;
 }
 
 const void *tti_direct_thread(void)

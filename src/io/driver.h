@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 
+struct msghdr;
 struct tti_home;
 struct tti_driver;
 
@@ -27,6 +28,8 @@ enum tti_io_kind {
 	TTI_IO_ACCEPT,   /* result: the new descriptor, non-blocking and close-on-exec; peer in buf (len bytes), its length in *addr_len */
 	TTI_IO_CONNECT,  /* address in buf, len */
 	TTI_IO_POLL,     /* events: POLLIN, POLLOUT; result: the ready set */
+	TTI_IO_RECV_MSG, /* buf: a struct msghdr, filled in on success only; events: MSG_ flags; as recvmsg(2) */
+	TTI_IO_SEND_MSG, /* buf: a struct msghdr; no SIGPIPE; as sendmsg(2) */
 	TTI_IO_KINDS,
 };
 
@@ -44,7 +47,7 @@ struct tti_io_op {
 	uint8_t direction;               /* 0 read side, 1 write side; for the driver's use */
 	int fd;
 	uint32_t generation;
-	unsigned events;                 /* POLL */
+	unsigned events;                 /* POLL, RECV_MSG */
 	void *buf;
 	size_t len;
 	uint32_t *addr_len;              /* ACCEPT: written on success; may be NULL */
@@ -53,6 +56,22 @@ struct tti_io_op {
 	 * gone when this returns. */
 	void (*done)(struct tti_io_op *op);
 	uint64_t driver_data[3];         /* for the driver's use */
+};
+
+/* Which of a descriptor's two sides an operation uses; a poll may use both and says read. */
+static inline bool tti_io_is_write(unsigned kind)
+{
+	return kind == TTI_IO_WRITE || kind == TTI_IO_CONNECT || kind == TTI_IO_SEND_MSG;
+}
+
+/* A name that a driver is asked for; part of whoever asks, who keeps it until the answer. */
+struct tti_name_query {
+	const char *host, *service;      /* service: a number, a name, or "" */
+	void *ret_addrs;                 /* struct sockaddr_storage[max], ports set */
+	size_t max;
+	int rc;                          /* how many there are, or a code */
+	void (*answered)(struct tti_name_query *q);   /* outside of any worker */
+	void *driver_data;               /* for the driver's use */
 };
 
 struct tti_driver_ops {
@@ -87,9 +106,18 @@ struct tti_driver_ops {
 	int (*close)(struct tti_driver *d, int fd);
 	long (*read)(struct tti_driver *d, int fd, void *buf, size_t n, unsigned flags);
 	long (*write)(struct tti_driver *d, int fd, const void *buf, size_t n, unsigned flags);
-	/* NULL: names are looked up on the blocking pool. Else the simulated answer: how many
-	 * addresses were written, each a sockaddr_storage with the port set. */
-	int (*resolve)(struct tti_driver *d, const char *host, const char *port, void *ret_addrs, size_t max);
+	long (*recv_msg)(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags);
+	long (*send_msg)(struct tti_driver *d, int fd, const struct msghdr *m);
+	/* Which of events hold now, with POLLERR and POLLHUP; -EAGAIN when none. */
+	long (*ready)(struct tti_driver *d, int fd, unsigned events);
+	/* True when path, whose address is addr, is the file of a socket to which nobody listens. */
+	bool (*is_stale)(struct tti_driver *d, const char *path, const void *addr, uint32_t len);
+
+	/* NULL: names are looked up on the blocking pool. Else begins to look q up. */
+	void (*resolve)(struct tti_driver *d, struct tti_name_query *q);
+	/* True: q is the asker's again and will not be answered. False: it is too late for that,
+	 * unless forced to. Any worker's thread. */
+	bool (*unresolve)(struct tti_driver *d, struct tti_name_query *q, bool force);
 };
 
 /* The first member of each driver's own structure. */

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -547,6 +548,34 @@ static void connect_waits_for_a_full_backlog(void)
 	kit_close(listener);
 }
 
+/* How often a driver turns in 50 ms for a connect that nobody makes room for. */
+static void full_backlog_is_no_spin(void)
+{
+	struct sockaddr_un addr;
+	uint32_t len;
+	int listener = kit_listen_unix(0, &addr, &len), fds[2];
+	int64_t until;
+	struct kit_op c;
+
+	for (int i = 0; i < 2; i++)
+		fds[i] = kit_ops->socket(kit_driver, AF_UNIX, SOCK_STREAM, 0);
+	CHECK_EQ(kit_do(TTI_IO_CONNECT, fds[0], S, &addr, len), 0);
+	kit_start(&c, TTI_IO_CONNECT, fds[1], S, &addr, len);
+	kit_inject(-1, 0, 0, 0);
+	until = tti_env_now() + TT_MS(50);
+	while (tti_env_now() < until)
+		kit_ops->poll(kit_driver, until);
+	CHECK(!c.ended);
+	/* A try a millisecond, and the calls that wait in between. */
+	CHECK(kit_fault.seen > 1);
+	CHECK(kit_fault.seen < 300);
+	tti_env_bind(NULL);
+	CHECK_EQ(kit_cancel_finish(&c), -ECANCELED);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	kit_close(listener);
+}
+
 /* A cancelled accept takes no connection: the next accept gets it. */
 static void cancelled_accept_takes_nothing(void)
 {
@@ -692,6 +721,233 @@ static void accept_out_of_descriptors(void)
 	kit_close(server);
 	kit_close(client);
 	kit_close(listener);
+}
+
+/* Where nobody waits, an accept does not notice that there are no descriptors; it does when
+ * a client comes, and takes it once there are some. */
+static void accept_waits_without_descriptors(void)
+{
+	struct rlimit before, low;
+	struct sockaddr_in addr;
+	int listener = kit_listen_tcp(4, &addr), client = kit_ops->socket(kit_driver, AF_INET, SOCK_STREAM, 0);
+	struct kit_op a;
+	int server;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	low = before;
+	low.rlim_cur = (rlim_t)client + 1;
+	CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+	kit_start(&a, TTI_IO_ACCEPT, listener, S, NULL, 0);
+	kit_expect_quiet(&a);
+	CHECK_EQ(kit_do(TTI_IO_CONNECT, client, S, &addr, sizeof(addr)), 0);
+	CHECK_EQ(kit_finish(&a), -EMFILE);
+	kit_start(&a, TTI_IO_ACCEPT, listener, S, NULL, 0);
+	CHECK_EQ(kit_finish(&a), -EMFILE);
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	server = (int)kit_do(TTI_IO_ACCEPT, listener, S, NULL, 0);
+	CHECK(server >= 0);
+	kit_close(server);
+	kit_close(client);
+	kit_close(listener);
+}
+
+/* ---- messages ---- */
+
+/* A message of one piece, with room for a name and some descriptors. */
+struct message {
+	struct kit_op k;
+	struct msghdr m;
+	struct iovec iov;
+	struct sockaddr_in name;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+};
+
+static void message_start(struct message *g, enum tti_io_kind kind, int fd, void *buf, size_t n, int passed)
+{
+	memset(g, 0, sizeof(*g));
+	g->iov = (struct iovec){ .iov_base = buf, .iov_len = n };
+	g->m = (struct msghdr){ .msg_iov = &g->iov, .msg_iovlen = 1 };
+	if (kind == TTI_IO_RECV_MSG) {
+		g->m.msg_name = &g->name;
+		g->m.msg_namelen = sizeof(g->name);
+		g->m.msg_control = g->control;
+		g->m.msg_controllen = sizeof(g->control);
+		g->k.op.events = MSG_CMSG_CLOEXEC | MSG_TRUNC;
+	} else if (passed >= 0) {
+		g->m.msg_control = g->control;
+		g->m.msg_controllen = CMSG_SPACE(sizeof(int));
+		*CMSG_FIRSTHDR(&g->m) = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&g->m)), &passed, sizeof(passed));
+	}
+	g->k.op.kind = (uint8_t)kind;
+	g->k.op.fd = fd;
+	g->k.op.generation = 1;
+	g->k.op.flags = S;
+	g->k.op.buf = &g->m;
+	kit_submit(&g->k);
+}
+
+static int udp_socket(struct sockaddr_in *ret_addr)
+{
+	int fd = kit_ops->socket(kit_driver, AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	uint32_t len = sizeof(a);
+
+	CHECK(fd >= 0);
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK_EQ(kit_ops->bind(kit_driver, fd, &a, sizeof(a)), 0);
+	CHECK_EQ(kit_ops->address(kit_driver, fd, false, &a, &len), 0);
+	*ret_addr = a;
+	return fd;
+}
+
+/* A datagram comes whole, with its sender and its true length; one of no bytes is one. */
+static void datagrams(void)
+{
+	struct sockaddr_in a, b;
+	int from = udp_socket(&a), to = udp_socket(&b);
+	struct message recv, send;
+	char buf[4];
+
+	message_start(&recv, TTI_IO_RECV_MSG, to, buf, sizeof(buf), -1);
+	kit_expect_quiet(&recv.k);
+	CHECK_EQ(kit_do(TTI_IO_CONNECT, from, S, &b, sizeof(b)), 0);
+	message_start(&send, TTI_IO_SEND_MSG, from, (char[]){ "abcdefg" }, 7, -1);
+	CHECK_EQ(kit_finish(&send.k), 7);
+	CHECK_EQ(kit_finish(&recv.k), 7);
+	CHECK((recv.m.msg_flags & MSG_TRUNC) != 0);
+	CHECK(memcmp(buf, "abcd", 4) == 0);
+	CHECK_EQ(recv.m.msg_namelen, sizeof(a));
+	CHECK_EQ(recv.name.sin_port, a.sin_port);
+	message_start(&send, TTI_IO_SEND_MSG, from, buf, 0, -1);
+	CHECK_EQ(kit_finish(&send.k), 0);
+	message_start(&recv, TTI_IO_RECV_MSG, to, buf, sizeof(buf), -1);
+	CHECK_EQ(kit_finish(&recv.k), 0);
+	CHECK_EQ(recv.m.msg_flags & MSG_TRUNC, 0);
+	message_start(&recv, TTI_IO_RECV_MSG, to, buf, sizeof(buf), -1);
+	kit_expect_quiet(&recv.k);
+	CHECK_EQ(kit_cancel_finish(&recv.k), -ECANCELED);
+	kit_close(from);
+	kit_close(to);
+}
+
+/* Where nobody listens, whoever is connected there is told, waiting or not. */
+static void datagram_to_nobody(void)
+{
+	struct sockaddr_in a, b;
+	int from = udp_socket(&a), to = udp_socket(&b);
+	struct message recv, send;
+	char c = 'x';
+
+	kit_close(to);
+	CHECK_EQ(kit_do(TTI_IO_CONNECT, from, S, &b, sizeof(b)), 0);
+	message_start(&recv, TTI_IO_RECV_MSG, from, &c, 1, -1);
+	kit_expect_quiet(&recv.k);
+	message_start(&send, TTI_IO_SEND_MSG, from, &c, 1, -1);
+	CHECK_EQ(kit_finish(&send.k), 1);
+	CHECK_EQ(kit_finish(&recv.k), -ECONNREFUSED);
+	kit_close(from);
+}
+
+/* A descriptor comes with its byte, and is not inherited by other programs. */
+static void passed_descriptor(void)
+{
+	struct message recv, send;
+	int fds[2], pipe_fds[2], got;
+	char c;
+
+	kit_pair(fds);
+	CHECK(pipe(pipe_fds) == 0);
+	message_start(&recv, TTI_IO_RECV_MSG, fds[1], &c, 1, -1);
+	kit_expect_quiet(&recv.k);
+	message_start(&send, TTI_IO_SEND_MSG, fds[0], (char[]){ "x" }, 1, pipe_fds[0]);
+	CHECK_EQ(kit_finish(&send.k), 1);
+	CHECK_EQ(kit_finish(&recv.k), 1);
+	CHECK(CMSG_FIRSTHDR(&recv.m) != NULL);
+	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&recv.m)), sizeof(got));
+	CHECK(got != pipe_fds[0]);
+	CHECK((fcntl(got, F_GETFD) & FD_CLOEXEC) != 0);
+	CHECK(write(pipe_fds[1], "p", 1) == 1);
+	CHECK(read(got, &c, 1) == 1 && c == 'p');
+	CHECK(close(got) == 0 && close(pipe_fds[0]) == 0 && close(pipe_fds[1]) == 0);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+}
+
+/* A message that has no room waits for some, and is then sent whole. */
+static void message_waits_for_room(void)
+{
+	static char big[65536];
+	struct message send, recv;
+	int fds[2], at_once = 0, got = 0;
+
+	kit_pair(fds);
+	do
+		message_start(&send, TTI_IO_SEND_MSG, fds[0], big, sizeof(big), -1);
+	while (send.k.at_once && ++at_once < 100);
+	CHECK(!send.k.ended);
+	while (!send.k.ended || got < at_once) {
+		message_start(&recv, TTI_IO_RECV_MSG, fds[1], big, sizeof(big), -1);
+		CHECK(kit_finish(&recv.k) > 0);
+		got++;
+	}
+	CHECK(send.k.op.result > 0);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+}
+
+/* ---- asking without waiting ---- */
+
+static void ready_now(void)
+{
+	int fds[2];
+
+	kit_pair(fds);
+	CHECK_EQ(kit_ops->ready(kit_driver, fds[0], POLLIN), -EAGAIN);
+	CHECK_EQ(kit_ops->ready(kit_driver, fds[0], POLLIN | POLLOUT), POLLOUT);
+	CHECK_EQ(kit_ops->write(kit_driver, fds[1], "x", 1, S), 1);
+	CHECK_EQ(kit_ops->ready(kit_driver, fds[0], POLLIN), POLLIN);
+	CHECK_EQ(kit_ops->ready(kit_driver, 1000000, POLLIN), -EBADF);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+}
+
+/* A kind that is always ready, as a regular file, is ready at once with every driver. */
+static void poll_of_a_file(void)
+{
+	int fd = memfd_create("x", MFD_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct kit_op k;
+
+	CHECK(fd >= 0 && null >= 0);
+	kit_start_poll(&k, fd, TTI_IO_FOREIGN, POLLIN);
+	CHECK_EQ(kit_finish(&k), POLLIN);
+	kit_start_poll(&k, fd, TTI_IO_FOREIGN, POLLIN | POLLOUT);
+	CHECK_EQ(kit_finish(&k), POLLIN | POLLOUT);
+	kit_start_poll(&k, null, TTI_IO_FOREIGN, POLLOUT);
+	CHECK_EQ(kit_finish(&k), POLLOUT);
+	CHECK(close(fd) == 0 && close(null) == 0);
+}
+
+/* Whose file a refused connect makes stale, and whose not. */
+static void stale_socket_files(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int listener = kit_ops->socket(kit_driver, AF_UNIX, SOCK_STREAM, 0), file;
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "driver_test.%d", (int)getpid());
+	CHECK(!kit_ops->is_stale(kit_driver, un.sun_path, &un, sizeof(un)));
+	CHECK_EQ(kit_ops->bind(kit_driver, listener, &un, sizeof(un)), 0);
+	CHECK_EQ(kit_ops->listen(kit_driver, listener, 1), 0);
+	CHECK(!kit_ops->is_stale(kit_driver, un.sun_path, &un, sizeof(un)));
+	kit_close(listener);
+	CHECK(kit_ops->is_stale(kit_driver, un.sun_path, &un, sizeof(un)));
+	CHECK(unlink(un.sun_path) == 0);
+	file = open(un.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	CHECK(file >= 0);
+	CHECK(!kit_ops->is_stale(kit_driver, un.sun_path, &un, sizeof(un)));
+	CHECK(close(file) == 0 && unlink(un.sun_path) == 0);
 }
 
 /* ---- cancel ---- */
@@ -1361,11 +1617,20 @@ static const struct kit_test tests[] = {
 	KIT_TEST(accept_burst),
 	KIT_TEST(connect_refused),
 	KIT_TEST(connect_waits_for_a_full_backlog),
+	KIT_TEST(full_backlog_is_no_spin),
 	KIT_TEST(cancelled_accept_takes_nothing),
 	KIT_TEST(cancel_races_accept),
 	KIT_TEST(cancelled_connect),
 	KIT_TEST(connected_before_its_cancel),
 	KIT_TEST(accept_out_of_descriptors),
+	KIT_TEST(accept_waits_without_descriptors),
+	KIT_TEST(datagrams),
+	KIT_TEST(datagram_to_nobody),
+	KIT_TEST(passed_descriptor),
+	KIT_TEST(message_waits_for_room),
+	KIT_TEST(ready_now),
+	KIT_TEST(poll_of_a_file),
+	KIT_TEST(stale_socket_files),
 	KIT_TEST(cancelled_read_takes_nothing),
 	KIT_TEST(cancel_races_read),
 	KIT_TEST(cancel_races_write),

@@ -15,9 +15,9 @@
  *         \____________________\_______ -EAGAIN ______________\---> EMPTY --event--> READY
  *
  * EMPTY parks; READY tries; UNKNOWN and SHORT try unless the caller knows better
- * (TTI_IO_DRAINED). SHORT is for stream sockets alone: a datagram, or a line of a
- * terminal, is short although more is waiting, and no edge would announce it. So a
- * wrong hint costs a try, not the wake-up.
+ * (TTI_IO_DRAINED). SHORT is for TCP alone: a datagram, a line of a terminal, bytes of a
+ * Unix stream that brought a descriptor are short although more is waiting, and no edge
+ * would announce it. So a wrong hint costs a try, not the wake-up.
  *
  * A foreign descriptor (POLL only) is registered one-shot while an operation is parked on
  * it and leaves no trace afterwards.
@@ -78,8 +78,8 @@ struct record {
 	uint8_t in, out;                     /* enum known */
 	bool stream;                         /* in may become SHORT; set when registered */
 	bool hung_up;                        /* an end or an error was announced: reads are tried */
-	struct tti_list reads;               /* READ, ACCEPT; oldest first */
-	struct tti_list writes;              /* WRITE, CONNECT */
+	struct tti_list reads;               /* READ, ACCEPT, RECV_MSG; oldest first */
+	struct tti_list writes;              /* WRITE, CONNECT, SEND_MSG */
 	struct tti_list polls;               /* POLL */
 };
 
@@ -324,8 +324,16 @@ static long try_op(struct record *r, struct tti_io_op *op)
 		return rc;
 	case TTI_IO_CONNECT:
 		return try_connect(op);
+	case TTI_IO_RECV_MSG:
+		rc = tti_direct_recv_msg(NULL, op->fd, op->buf, op->events);
+		note_read(r, rc, 0);
+		return rc;
+	case TTI_IO_SEND_MSG:
+		rc = tti_direct_send_msg(NULL, op->fd, op->buf);
+		note_write(r, rc);
+		return rc;
 	case TTI_IO_POLL:
-		return tti_direct_ready(op->fd, op->events);
+		return tti_direct_ready(NULL, op->fd, op->events);
 	case TTI_IO_KINDS:
 		break;
 	}
@@ -339,10 +347,12 @@ static bool is_worth_trying(const struct record *r, const struct tti_io_op *op)
 	switch ((enum tti_io_kind)op->kind) {
 	case TTI_IO_READ:
 	case TTI_IO_ACCEPT:
+	case TTI_IO_RECV_MSG:
 		if (r->in == READY || r->hung_up)
 			return true;
 		return r->in != EMPTY && (op->flags & TTI_IO_DRAINED) == 0;
 	case TTI_IO_WRITE:
+	case TTI_IO_SEND_MSG:
 		return r->out != EMPTY;
 	default:
 		return true;
@@ -384,7 +394,7 @@ static int driver_submit(struct tti_driver *d, struct tti_io_op *op)
 		return ended(op, rc);
 	if (!foreign)
 		record_adopt(r, op->generation);
-	op->direction = op->kind == TTI_IO_WRITE || op->kind == TTI_IO_CONNECT;
+	op->direction = tti_io_is_write(op->kind);
 	op->driver_data[0] = 0;
 	rc = is_worth_trying(r, op) ? try_op(r, op) : -EAGAIN;
 	if (rc == -EBUSY && op->kind == TTI_IO_CONNECT) {
@@ -647,6 +657,26 @@ static long driver_write(struct tti_driver *d, int fd, const void *buf, size_t n
 	return rc;
 }
 
+static long driver_recv_msg(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags)
+{
+	struct record *r = record_find(epoll_of(d), fd);
+	long rc = tti_direct_recv_msg(d, fd, m, flags);
+
+	if (r != NULL)
+		note_read(r, rc, 0);
+	return rc;
+}
+
+static long driver_send_msg(struct tti_driver *d, int fd, const struct msghdr *m)
+{
+	struct record *r = record_find(epoll_of(d), fd);
+	long rc = tti_direct_send_msg(d, fd, m);
+
+	if (r != NULL)
+		note_write(r, rc);
+	return rc;
+}
+
 /* ---- life ---- */
 
 /* Accepts what create made so far. */
@@ -726,4 +756,8 @@ const struct tti_driver_ops tti_driver_epoll = {
 	.close = tti_direct_close,
 	.read = driver_read,
 	.write = driver_write,
+	.recv_msg = driver_recv_msg,
+	.send_msg = driver_send_msg,
+	.ready = tti_direct_ready,
+	.is_stale = tti_direct_is_stale,
 };

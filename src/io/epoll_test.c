@@ -20,7 +20,7 @@ static void idle_turn_is_free(void)
 	CHECK_EQ(kit_fault.seen, 0);
 }
 
-/* A read of a stream that the last read emptied is not tried: one call to wait, one to
+/* A read of a TCP stream that the last read emptied is not tried: one call to wait, one to
  * read, where trying first makes three. */
 static void drained_read_is_not_tried(void)
 {
@@ -28,7 +28,7 @@ static void drained_read_is_not_tried(void)
 	char buf[64];
 	int fds[2];
 
-	kit_pair(fds);
+	kit_pair_tcp(fds);
 	kit_start(&r, TTI_IO_READ, fds[0], S, buf, sizeof(buf));
 	for (int round = 0; round < 10; round++) {
 		CHECK_EQ(kit_ops->write(kit_driver, fds[1], "x", 1, S), 1);

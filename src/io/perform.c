@@ -46,7 +46,7 @@ void tti_io_op_init(struct tti_io_op *op, enum tti_io_kind kind, void (*done)(st
 {
 	*op = (struct tti_io_op){ .kind = (uint8_t)kind, .done = done };
 	tti_list_init(&op->link);
-	op->direction = kind == TTI_IO_WRITE || kind == TTI_IO_CONNECT;
+	op->direction = tti_io_is_write(kind);
 }
 
 void tti_io_wait_init(struct tti_io_wait *io, enum tti_io_kind kind, const char *verb, const void *object)

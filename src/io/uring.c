@@ -18,11 +18,16 @@
  *             cannot hit the successor, since entries are taken in order.
  * Retries     What the kernel ends with -EAGAIN (a non-blocking file that it cannot
  *             park) is polled and submitted again, unless it was cancelled meanwhile.
+ *             A connect to a unix listener with a full backlog ends so too, and no poll
+ *             tells when there is room: it is tried again by time, from `busy`. An accept
+ *             that found no descriptor has not looked whether anybody waits: if nobody
+ *             does, it is polled like the others.
  *
  * Invariants  in_flight = entries made, minus final completions seen (law 11): operations
  *             in the kernel, cancels, and the poll of event_fd.
- *             An operation's link is in `waiting` while it has no entry, in `unasked`
- *             while its cancel has none, and unlinked else.
+ *             An operation's link is in `waiting` while it has no entry, in `busy` while
+ *             it is to be tried again later, in `unasked` while its cancel has no entry,
+ *             and unlinked else.
  * Memory      The queues count against RLIMIT_MEMLOCK of an ordinary user; they are
  *             halved until they fit.
  * Rejected    SQPOLL (a kernel thread per ring that burns a core). LINK_TIMEOUT: deadlines
@@ -57,6 +62,8 @@
 #define DRAIN_MAX TT_SEC(5)
 /* How soon a submission is tried again for which the kernel had no memory. */
 #define SUBMIT_RETRY TT_MS(1)
+/* How often a connect to a unix listener with a full backlog is tried again. */
+#define BUSY_RETRY TT_MS(1)
 
 #define SETUP_FLAGS \
 	(IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | \
@@ -95,6 +102,8 @@ struct uring {
 	size_t queues_len, sqes_len;
 
 	struct tti_list waiting, unasked;    /* see above */
+	struct tti_list busy;                /* likewise */
+	int64_t busy_until;                  /* when busy is tried again, monotonic ns */
 	size_t ops;                          /* submitted and not done() */
 	size_t in_flight;
 	uint64_t enters;
@@ -188,6 +197,18 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct tti_io_op *o
 	}
 }
 
+static void prepare_message(struct io_uring_sqe *sqe, const struct tti_io_op *op)
+{
+	bool recv = op->kind == TTI_IO_RECV_MSG;
+
+	sqe->opcode = recv ? IORING_OP_RECVMSG : IORING_OP_SENDMSG;
+	sqe->addr = (uintptr_t)op->buf;
+	sqe->len = 1;
+	sqe->msg_flags = recv ? op->events : MSG_NOSIGNAL;
+	if (recv && (op->flags & TTI_IO_DRAINED))
+		sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+}
+
 static void prepare_accept(struct io_uring_sqe *sqe, struct tti_io_op *op)
 {
 	uint32_t len = (uint32_t)op->len;
@@ -214,6 +235,10 @@ static void prepare(struct io_uring_sqe *sqe, struct tti_io_op *op)
 	case TTI_IO_READ:
 	case TTI_IO_WRITE:
 		prepare_transfer(sqe, op);
+		return;
+	case TTI_IO_RECV_MSG:
+	case TTI_IO_SEND_MSG:
+		prepare_message(sqe, op);
 		return;
 	case TTI_IO_ACCEPT:
 		prepare_accept(sqe, op);
@@ -290,6 +315,16 @@ static void enqueue_waiting(struct uring *u)
 
 /* ---- operations ---- */
 
+/* Sends by system call what has room; -EAGAIN for all else. */
+static long send_now(struct tti_driver *d, const struct tti_io_op *op)
+{
+	if (op->kind == TTI_IO_SEND_MSG)
+		return tti_direct_send_msg(d, op->fd, op->buf);
+	if (op->kind == TTI_IO_WRITE && (op->flags & TTI_IO_SOCKET))
+		return tti_direct_write(d, op->fd, op->buf, op->len, op->flags);
+	return -EAGAIN;
+}
+
 static int driver_submit(struct tti_driver *d, struct tti_io_op *op)
 {
 	struct uring *u = uring_of(d);
@@ -298,14 +333,12 @@ static int driver_submit(struct tti_driver *d, struct tti_io_op *op)
 	check_owner(u);
 	TT_ASSERT(((uintptr_t)op & TAG_MASK) == 0);
 	TT_ASSERT((op->flags & TTI_IO_FOREIGN) == 0 || op->kind == TTI_IO_POLL);
-	if (op->kind == TTI_IO_WRITE && (op->flags & TTI_IO_SOCKET)) {
-		rc = tti_direct_write(d, op->fd, op->buf, op->len, op->flags);
-		if (rc != -EAGAIN) {
-			op->result = rc;
-			return 1;
-		}
+	rc = send_now(d, op);
+	if (rc != -EAGAIN) {
+		op->result = rc;
+		return 1;
 	}
-	op->direction = op->kind == TTI_IO_WRITE || op->kind == TTI_IO_CONNECT;
+	op->direction = tti_io_is_write(op->kind);
 	op->driver_data[DATA_OPCODE] = IORING_OP_NOP;
 	tti_list_init(&op->link);
 	u->ops++;
@@ -332,6 +365,25 @@ static int driver_cancel(struct tti_driver *d, struct tti_io_op *op)
 	return 0;
 }
 
+/* To be tried again after a while. */
+static void busy_add(struct uring *u, struct tti_io_op *op)
+{
+	op->driver_data[DATA_OPCODE] = IORING_OP_NOP;
+	if (tti_list_empty(&u->busy))
+		u->busy_until = tti_env_now() + BUSY_RETRY;
+	tti_list_push_back(&u->busy, &op->link);
+}
+
+static void busy_retry(struct uring *u)
+{
+	struct tti_list *n;
+
+	if (tti_list_empty(&u->busy) || tti_env_now() < u->busy_until)
+		return;
+	while ((n = tti_list_pop_front(&u->busy)) != NULL)
+		op_start(u, TTI_CONTAINER_OF(n, struct tti_io_op, link));
+}
+
 static void op_finish(struct uring *u, struct tti_io_op *op, long result)
 {
 	TT_ASSERT(u->ops > 0);
@@ -348,6 +400,8 @@ static int next_opcode(const struct tti_io_op *op, long res)
 		return res >= 0 ? IORING_OP_NOP : -1;
 	if (res == -EAGAIN && op->kind != TTI_IO_POLL)
 		return IORING_OP_POLL_ADD;
+	if (op->kind == TTI_IO_ACCEPT && tti_direct_accept_starved(res) && tti_direct_ready(NULL, op->fd, POLLIN) == -EAGAIN)
+		return IORING_OP_POLL_ADD;
 	if (res == -EINTR || (op->kind == TTI_IO_ACCEPT && tti_direct_accept_again(res)))
 		return IORING_OP_NOP;
 	return -1;
@@ -360,6 +414,10 @@ static void op_complete(struct uring *u, struct tti_io_op *op, long res)
 	u->reaped[op->driver_data[DATA_OPCODE]]++;
 	/* Its cancel was still to be asked for. */
 	tti_list_unlink(&op->link);
+	if (next >= 0 && op->kind == TTI_IO_CONNECT && res == -EAGAIN && !op->cancelled) {
+		busy_add(u, op);
+		return;
+	}
 	if (next >= 0 && !op->cancelled) {
 		op->driver_data[DATA_OPCODE] = (uint64_t)next;
 		op_start(u, op);
@@ -482,6 +540,7 @@ static bool turn(struct uring *u, bool wait, int64_t deadline)
 {
 	uint32_t n;
 
+	busy_retry(u);
 	enqueue_waiting(u);
 	if (wait || sq_used(u) > 0 || (sq_pending_flags(u) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0)
 		TT_IGNORE(enter_turn(u, wait && cq_ready(u) == 0, deadline));
@@ -495,6 +554,12 @@ static bool turn(struct uring *u, bool wait, int64_t deadline)
 	return n > 0;
 }
 
+/* Those that are to be tried again must not wait for an event. */
+static int64_t next_deadline(const struct uring *u, int64_t deadline)
+{
+	return tti_list_empty(&u->busy) || deadline <= u->busy_until ? deadline : u->busy_until;
+}
+
 static void driver_poll(struct tti_driver *d, int64_t deadline)
 {
 	struct uring *u = uring_of(d);
@@ -502,7 +567,7 @@ static void driver_poll(struct tti_driver *d, int64_t deadline)
 	check_owner(u);
 	d->polls++;
 	/* A wait may end early, by a signal or because it submitted something. */
-	while (!turn(u, deadline > 0, deadline) && !is_over(deadline))
+	while (!turn(u, deadline > 0, next_deadline(u, deadline)) && !is_over(deadline))
 		;
 }
 
@@ -664,7 +729,7 @@ static int uring_probe(const struct uring *u)
 {
 	static const uint8_t needed[] = {
 		IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_READ,
-		IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+		IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_RECVMSG, IORING_OP_SENDMSG,
 	};
 	union {
 		struct io_uring_probe probe;
@@ -742,6 +807,7 @@ static int driver_create(struct tti_home *home, unsigned entries, struct tti_dri
 	u->fd = u->event_fd = -1;
 	tti_list_init(&u->waiting);
 	tti_list_init(&u->unasked);
+	tti_list_init(&u->busy);
 	rc = uring_open(u, entries_from(entries));
 	if (rc == 0)
 		rc = uring_probe(u);
@@ -800,4 +866,8 @@ const struct tti_driver_ops tti_driver_uring = {
 	.close = tti_direct_close,
 	.read = tti_direct_read,
 	.write = tti_direct_write,
+	.recv_msg = tti_direct_recv_msg,
+	.send_msg = tti_direct_send_msg,
+	.ready = tti_direct_ready,
+	.is_stale = tti_direct_is_stale,
 };

@@ -59,6 +59,64 @@ static void the_ring_does_the_work(void)
 	kit_close(listener);
 }
 
+/* A connect to a full backlog is tried again by time, not when a poll says that it can be
+ * written to, which it always can. */
+static void full_backlog_is_retried_by_time(void)
+{
+	struct sockaddr_un addr;
+	uint32_t len;
+	int listener = kit_listen_unix(0, &addr, &len), fds[2];
+	int64_t until;
+	struct kit_op c;
+
+	for (int i = 0; i < 2; i++)
+		fds[i] = kit_ops->socket(kit_driver, AF_UNIX, SOCK_STREAM, 0);
+	CHECK_EQ(kit_do(TTI_IO_CONNECT, fds[0], S, &addr, len), 0);
+	kit_start(&c, TTI_IO_CONNECT, fds[1], S, &addr, len);
+	until = tti_env_now() + TT_MS(20);
+	while (tti_env_now() < until)
+		kit_ops->poll(kit_driver, until);
+	CHECK(!c.ended);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 0);
+	CHECK(reaped(IORING_OP_CONNECT) > 1);
+	CHECK(reaped(IORING_OP_CONNECT) < 30);
+	CHECK_EQ(kit_cancel_finish(&c), -ECANCELED);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	kit_close(listener);
+}
+
+/* Messages are received and sent by the ring itself, each by its own opcode. */
+static void messages_by_the_ring(void)
+{
+	static char big[65536];
+	struct iovec iov = { .iov_base = big, .iov_len = sizeof(big) };
+	struct msghdr in = { .msg_iov = &iov, .msg_iovlen = 1 }, out = in;
+	struct kit_op w;
+	uint64_t n = 0;
+	int fds[2], at_once = -1;
+
+	kit_pair(fds);
+	/* A send that has room goes by system call; one that waits is the ring's. */
+	do {
+		kit_start(&w, TTI_IO_SEND_MSG, fds[0], S, &out, 0);
+		at_once++;
+	} while (w.at_once);
+	CHECK(at_once > 0);
+	CHECK_EQ(reaped(IORING_OP_SENDMSG), 0);
+	while (!w.ended) {
+		CHECK(kit_do(TTI_IO_RECV_MSG, fds[1], S, &in, 0) > 0);
+		CHECK_EQ(reaped(IORING_OP_RECVMSG), ++n);
+	}
+	CHECK(w.op.result > 0);
+	CHECK_EQ(reaped(IORING_OP_SENDMSG), 1);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 0);
+	CHECK_EQ(kit_driver->completions[TTI_IO_RECV_MSG], n);
+	CHECK_EQ(kit_driver->completions[TTI_IO_SEND_MSG], 1);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+}
+
 /* What is no socket is read and written by the ring too, at the file's position. */
 static void files_and_pipes_by_the_ring(void)
 {
@@ -541,6 +599,8 @@ static void out_of_memory(void)
 
 static const struct kit_test tests[] = {
 	KIT_TEST(the_ring_does_the_work),
+	KIT_TEST(messages_by_the_ring),
+	KIT_TEST(full_backlog_is_retried_by_time),
 	KIT_TEST(files_and_pipes_by_the_ring),
 	KIT_TEST(every_entry_is_returned_once),
 	KIT_TEST(cancel_completion_is_not_terminal),

@@ -139,6 +139,35 @@ void tti_addr_set_port(struct tti_addr *a, uint16_t port)
 		v6(a)->sin6_port = htons(port);
 }
 
+void tti_addr_map(struct tti_addr *a)
+{
+	struct in_addr four;
+	uint16_t port;
+
+	if (a->room.ss_family != AF_INET)
+		return;
+	four = v4(a)->sin_addr;
+	port = v4(a)->sin_port;
+	start(a, AF_INET6);
+	v6(a)->sin6_port = port;
+	v6(a)->sin6_addr.s6_addr[10] = v6(a)->sin6_addr.s6_addr[11] = 0xff;
+	memcpy(&v6(a)->sin6_addr.s6_addr[12], &four, sizeof(four));
+}
+
+void tti_addr_unmap(struct tti_addr *a)
+{
+	struct in6_addr six;
+	uint16_t port;
+
+	if (a->room.ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6(a)->sin6_addr))
+		return;
+	six = v6(a)->sin6_addr;
+	port = v6(a)->sin6_port;
+	start(a, AF_INET);
+	v4(a)->sin_port = port;
+	memcpy(&v4(a)->sin_addr, &six.s6_addr[12], sizeof(struct in_addr));
+}
+
 int tti_addr_port(const struct tti_addr *a)
 {
 	if (a->room.ss_family == AF_INET)
@@ -207,6 +236,20 @@ int tti_addr_text(const struct tti_addr *a, char *ret_buf, size_t n)
 	default:
 		return snprintf(ret_buf, n, "unknown");
 	}
+}
+
+int tt_addr_parse(const char *text, tt_addr *ret_addr)
+{
+	struct tti_host_port at;
+	struct tti_addr a;
+	int rc = tti_host_port_parse("tt_addr_parse", text, &at);
+
+	if (rc < 0)
+		return rc;
+	if (at.any || !tti_addr_from_digits(at.host, at.port, &a))
+		return tt_fail(TT_EINVAL, "tt_addr_parse: address \"%s\": the host is not in digits", text);
+	*tti_addr_of(ret_addr) = a;
+	return 0;
 }
 
 int tt_addr_text(const tt_addr *a, char *ret_buf, size_t n)

@@ -34,6 +34,9 @@ TT_MUST_USE int tti_host_port_parse(const char *call, const char *text, struct t
 bool tti_addr_from_digits(const char *host, uint16_t port, struct tti_addr *ret);
 void tti_addr_any(int family, uint16_t port, struct tti_addr *ret);
 void tti_addr_set_port(struct tti_addr *a, uint16_t port);
+/* An address of IPv4 as a socket of IPv6 writes it, and back; others stay as they are. */
+void tti_addr_map(struct tti_addr *a);
+void tti_addr_unmap(struct tti_addr *a);
 /* TT_ENOTSUP: an address without a port. */
 int tti_addr_port(const struct tti_addr *a);
 /* A peer without a name: only Unix sockets have none. */

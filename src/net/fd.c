@@ -8,6 +8,7 @@
 
 #include "base/panic.h"
 #include "net/net.h"
+#include "net/resolve.h"
 #include "net/signal_hub.h"
 
 #define CHUNK_BITS 8
@@ -115,7 +116,8 @@ static void to_open(struct tti_fd *fd, int number, bool socket, bool standard)
 	fd->busy = TTI_NEITHER;
 	fd->socket = socket;
 	fd->standard = standard;
-	fd->torn = fd->drained = fd->starved = false;
+	fd->family = 0;
+	fd->file = fd->torn = fd->drained = fd->starved = false;
 	fd->path = NULL;
 }
 
@@ -405,6 +407,8 @@ void tt_fd_close(tt_fd *handle)
 
 /* ---- the end of the runtime ---- */
 
+static tti_atomic_u64 left_open;             /* by all runtimes of the process that ended */
+
 static size_t close_chunk(struct tti_driver *d, struct tti_fd *chunk)
 {
 	size_t open = 0;
@@ -434,6 +438,7 @@ void tti_net_shutdown(struct tti_runtime *rt)
 	size_t open = 0;
 
 	tti_signal_hub_stop(rt);
+	tti_resolve_shutdown(rt);
 	if (t == NULL)
 		return;
 	for (unsigned c = 0; c < CHUNKS; c++) {
@@ -448,6 +453,15 @@ void tti_net_shutdown(struct tti_runtime *rt)
 	/* relaxed: as above. */
 	tti_store_relaxed(&rt->fd_table, NULL);
 	tti_env_free(t);
-	if (open > 0)
-		report_open(open);
+	if (open == 0)
+		return;
+	report_open(open);
+	/* relaxed: a count; whoever asks has waited for the runtime's end. */
+	tti_fetch_add_relaxed(&left_open, (uint64_t)open);
+}
+
+uint64_t tti_net_left_open(void)
+{
+	/* relaxed: as above. */
+	return tti_load_relaxed(&left_open);
 }

@@ -43,7 +43,9 @@ struct tti_fd {
 	uint8_t state;                       /* enum tti_fd_state */
 	uint8_t busy;                        /* sides that are claimed */
 	bool socket;                         /* set at adoption */
+	bool file;                           /* file.c reads and writes it; set before others know it */
 	bool standard;                       /* descriptor 0, 1 or 2 as the process got it: never closed */
+	uint8_t family;                      /* AF_ of a datagram socket; 0: not known; set once, before others know it */
 	bool torn;                           /* a composite write stopped half way */
 	bool drained;                        /* the last read emptied the socket */
 	bool starved;                        /* accepts fail for want of descriptors or memory; reported */
@@ -89,13 +91,6 @@ bool tti_fd_is_closing(struct tti_fd_call *c);
 void tti_fd_io_init(struct tti_fd_io *io, struct tti_fd_call *c, enum tti_io_kind kind, const char *verb);
 /* Submits, parks until the operation is over and gives its result. */
 long tti_fd_perform(struct tti_fd_io *io);
-
-/* The seam of io/driver.h lacks two calls that never wait, a poll and a connect: the kernel
- * is asked directly, the simulated network by an operation. */
-static inline bool tti_driver_is_simulated(const struct tti_driver *d)
-{
-	return d->ops->resolve != NULL;
-}
 
 /* The slot of a number, made when need be; NULL when out of memory or range. For foreign.c. */
 struct tti_fd *tti_fd_slot(int number, bool make);

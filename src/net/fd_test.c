@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "net/net.h"
 #include "net/net_testkit.h"
 
 TT_TEST_MAIN()
@@ -205,7 +206,7 @@ static TT_TASK(select_one, (tt_fd *, fd))
 	return 0;
 }
 
-/* Laws 4, 5 and 10: every kind of wait is ended by a close: accept, a write for room, a poll, an arm,
+/* Laws 5 and 10: every kind of wait is ended by a close: accept, a write for room, a poll, an arm,
  * on any worker. */
 TT_TEST(fd, close_ends_every_kind_of_wait)
 {
@@ -315,4 +316,32 @@ TT_TEST(fd, cancel_and_close_together)
 		TT_IGNORE(tt_group_end(&g, 0));
 		tt_fd_close(ends[1]);
 	}
+}
+
+static TT_TASK(leak_two)
+{
+	tt_fd *ends[2];
+
+	return tt_pair(ends);
+}
+
+static TT_TASK(leak_nothing)
+{
+	tt_fd *ends[2];
+
+	TT_TRY(tt_pair(ends));
+	test_close_pair(ends);
+	return 0;
+}
+
+/* What a program leaves open is closed at its end and counted, so that a test can ask. */
+TT_TEST_PLAIN(fd, what_is_left_open_is_counted)
+{
+	tt_main_options o = { .workers = 1, .io = TT_IO_EPOLL };
+	uint64_t before = tti_net_left_open();
+
+	EXPECT_EQ(tt_main_with(&o, leak_nothing), 0);
+	EXPECT_EQ(tti_net_left_open(), before);
+	EXPECT_EQ(tt_main_with(&o, leak_two), 0);
+	EXPECT_EQ(tti_net_left_open(), before + 2);
 }

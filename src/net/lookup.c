@@ -19,6 +19,8 @@ static int code_of(int eai, int system_error, const char **ret_why)
 	switch (eai) {
 	case EAI_MEMORY:
 		return TT_ENOMEM;
+	case EAI_SERVICE:
+		return TT_EINVAL;
 	case EAI_SYSTEM:
 		*ret_why = "the system's lookup failed";
 		return system_error > 0 ? -system_error : TT_EIO;
@@ -27,14 +29,14 @@ static int code_of(int eai, int system_error, const char **ret_why)
 	}
 }
 
-int tti_lookup(const char *host, struct tti_addr *ret_addrs, size_t max, const char **ret_why)
+int tti_lookup(const char *host, const char *service, struct tti_addr *ret_addrs, size_t max, const char **ret_why)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list = NULL;
 	size_t n = 0;
 	int rc;
 
 	errno = 0;
-	rc = getaddrinfo(host, NULL, &hints, &list);
+	rc = getaddrinfo(host, service[0] != '\0' ? service : NULL, &hints, &list);
 	if (rc != 0)
 		return code_of(rc, errno, ret_why);
 	for (const struct addrinfo *a = list; a != NULL && n < max; a = a->ai_next) {

@@ -5,8 +5,9 @@
 
 #include "net/address.h"
 
-/* How many addresses, at least 1, with port 0; or TT_ENOHOST, TT_ENOMEM or a code of the
- * system, with *ret_why a static text. On a pool thread: blocks for seconds. */
-int tti_lookup(const char *host, struct tti_addr *ret_addrs, size_t max, const char **ret_why);
+/* How many addresses, at least 1, with the port of the service ("": 0); or TT_ENOHOST, TT_EINVAL
+ * (no such service), TT_ENOMEM or a code of the system, with *ret_why a static text. On a pool
+ * thread: blocks for seconds. */
+int tti_lookup(const char *host, const char *service, struct tti_addr *ret_addrs, size_t max, const char **ret_why);
 
 #endif

@@ -11,7 +11,6 @@
 
 #include <tutti/select.h>
 
-#include "io/direct.h"
 #include "net/fd.h"
 #include "net/reader.h"
 
@@ -113,20 +112,11 @@ static void ready_drain(struct ready_arm *a)
 }
 
 /* What is ready now, or TT_EAGAIN. */
-static long ready_now(struct ready_arm *a, unsigned events)
+static long ready_now(const struct ready_arm *a, unsigned events)
 {
-	struct tti_waiter nobody;
-	struct tti_wait_node n;
+	struct tti_driver *d = tti_home_here->driver;
 
-	if (!tti_driver_is_simulated(tti_home_here->driver))
-		return tti_direct_ready(a->call.fd->number, events);
-	/* Asked by an operation that is taken back: its done() finds the waiter claimed. */
-	tti_waiter_init(&nobody, "poll", a->call.fd);
-	TT_IGNORE(tti_claim_self(&nobody));
-	tti_node_init(&n, &nobody, 0);
-	if (ready_submit(a, &n, events) == 0)
-		ready_drain(a);
-	return a->op.result == TT_ECANCELED ? TT_EAGAIN : a->op.result;
+	return d->ops->ready(d, a->call.fd->number, events);
 }
 
 static int ready_enlist(tt_fd *fd, unsigned events, struct tti_wait_node *n, bool may_link)

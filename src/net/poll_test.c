@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "env/env.h"
 #include "net/net_testkit.h"
 
 TT_TEST_MAIN()
@@ -42,6 +44,7 @@ TT_TEST(poll, says_what_is_ready)
 	tt_fd_close(ends[1]);
 	EXPECT_EQ(tt_fd_poll(ends[0], POLLIN) & POLLIN, POLLIN);
 	EXPECT_CODE(tt_fd_poll(ends[0], 0), TT_EINVAL);
+	EXPECT_CODE(tt_fd_poll(ends[0], POLLIN | POLLPRI), TT_EINVAL);
 	tt_fd_close(ends[0]);
 }
 
@@ -92,7 +95,7 @@ TT_TEST(poll, select_over_two_descriptors)
 	test_close_pair(b);
 }
 
-/* Law 4: of two that are ready both win in turn. */
+/* Of two that are ready both win in turn. */
 TT_TEST(poll, select_is_fair)
 {
 	int wins[2] = { 0, 0 };
@@ -233,6 +236,19 @@ TT_TEST_ON(poll, foreign_pipe, TT_ON_REAL, "needs a descriptor that is not the r
 	EXPECT_CODE(tt_wait_fd(p[0], POLLIN), TT_EBADF);
 	EXPECT_CODE(tt_wait_fd(-1, POLLIN), TT_EBADF);
 	EXPECT_CODE(tt_wait_fd(0, 0), TT_EINVAL);
+}
+
+/* What is always ready is ready at once, whatever the driver makes of it; a wait for nothing
+ * is refused. */
+TT_TEST_ON(poll, foreign_file, TT_ON_REAL, "needs a descriptor that is not the runtime's")
+{
+	int fd = (int)tti_env_syscall(SYS_memfd_create, (long)"x", 0, 0, 0, 0, 0);
+
+	REQUIRE_LT(2, fd);
+	EXPECT_EQ(tt_wait_fd(fd, POLLIN), POLLIN);
+	EXPECT_EQ(tt_wait_fd(fd, POLLIN | POLLOUT), POLLIN | POLLOUT);
+	EXPECT_CODE(tt_wait_fd(fd, POLLIN | POLLRDHUP), TT_EINVAL);
+	close(fd);
 }
 
 static TT_TASK(wait_forgotten, (int, fd), (unsigned, events))

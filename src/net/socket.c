@@ -17,11 +17,11 @@
 /* How long an accept waits that found no descriptor or no memory. */
 #define STARVED_WAIT TT_MS(100)
 
-int tti_socket_new(int family)
+int tti_socket_new(int family, int type)
 {
 	struct tti_driver *d = tti_home_here->driver;
 
-	return d->ops->socket(d, family, SOCK_STREAM, 0);
+	return d->ops->socket(d, family, type, 0);
 }
 
 void tti_socket_drop(int number)

@@ -7,8 +7,8 @@
 
 #define TTI_BACKLOG_DEFAULT 1024
 
-/* A stream socket's number, not yet in the table: the caller closes or adopts it. */
-TT_MUST_USE int tti_socket_new(int family);
+/* A socket's number, not yet in the table: the caller closes or adopts it. type: SOCK_. */
+TT_MUST_USE int tti_socket_new(int family, int type);
 void tti_socket_drop(int number);
 int tti_socket_set(int number, int level, int option, int value);
 /* Binds, listens and adopts; number is closed when that fails. */

@@ -2,8 +2,8 @@
 /*
  * tcp.c - listening on and connecting to "host:port".
  *
- * Addresses in digits are used as they are; names are looked up (resolve.c) and their
- * addresses tried in order, the last failure deciding, the others its siblings.
+ * Addresses in digits are used as they are; names are looked up (resolve.c) and connected to
+ * at whichever of their addresses answers first (race.c).
  * TCP_NODELAY and keepalive are set on the listener: what it accepts inherits them, without
  * a system call each (Linux copies them in its clone of the listening socket).
  */
@@ -14,6 +14,7 @@
 #include <tutti/error.h>
 
 #include "net/fd.h"
+#include "net/race.h"
 #include "net/resolve.h"
 #include "net/socket.h"
 #include "task/error.h"
@@ -58,7 +59,7 @@ static int set_listener_options(int number, int family, const tt_tcp_options *o)
 
 static int listen_on(const struct tti_addr *a, const tt_tcp_options *o, tt_fd **ret_listener)
 {
-	int number = tti_socket_new(a->room.ss_family), rc;
+	int number = tti_socket_new(a->room.ss_family, SOCK_STREAM), rc;
 
 	if (number < 0)
 		return number;
@@ -118,63 +119,34 @@ int tt_tcp_listen(const char *addr, const tt_tcp_options *o, tt_fd **ret_listene
 
 /* ---- connecting ---- */
 
-static int connect_to(const struct tti_addr *a, const tt_tcp_options *o, tt_fd **ret_fd)
+static int open_for(const struct tti_addr *a, const void *options)
 {
-	int number, rc = tti_checkpoint();
+	int number = tti_socket_new(a->room.ss_family, SOCK_STREAM), rc;
 
-	if (rc < 0)
-		return rc;
-	number = tti_socket_new(a->room.ss_family);
 	if (number < 0)
 		return number;
-	rc = set_stream_options(number, o);
+	rc = set_stream_options(number, options);
 	if (rc < 0) {
 		tti_socket_drop(number);
 		return rc;
 	}
-	return tti_socket_connect(number, a, ret_fd);
+	return number;
 }
 
-/* The calling task's error joins those kept from before. */
-static void keep_failure(struct tti_error *earlier)
+/* Of several addresses the last failure counts; those before it are its siblings. */
+static int connect_to_any(const char *addr, const struct tti_addr *addrs, int n, const tt_tcp_options *o, tt_fd **ret_fd)
 {
-	if (earlier->code == 0)
-		tti_error_move(earlier, tti_error_here());
-	else
-		tti_error_add_sibling(earlier, tti_error_here());
-}
+	struct tti_error failures;
+	int rc;
 
-static int fail_address(const struct tti_addr *a, int rc)
-{
-	char text[TTI_ADDR_TEXT_MAX];
-
-	tti_addr_text(a, text, sizeof(text));
-	return tt_fail(rc, "%s", text);
-}
-
-/* Of several addresses the last one's failure counts; the others are its siblings. */
-static int connect_in_turn(const char *addr, const struct tti_addr *addrs, int n, const tt_tcp_options *o,
-                           tt_fd **ret_fd)
-{
-	struct tti_error earlier;
-	int rc = TT_ENOHOST;
-
-	tti_error_init(&earlier);
-	for (int i = 0; i < n; i++) {
-		rc = connect_to(&addrs[i], o, ret_fd);
-		if (rc >= 0 || rc == TT_ECANCELED)
-			break;
-		if (n > 1)
-			rc = fail_address(&addrs[i], rc);
-		if (i + 1 < n)
-			keep_failure(&earlier);
-	}
+	tti_error_init(&failures);
+	rc = tti_race(addrs, n, open_for, o, ret_fd, &failures);
 	if (rc < 0 && rc != TT_ECANCELED) {
 		rc = tt_wrap(rc, "connect to %s", addr);
-		if (earlier.code != 0)
-			tti_error_add_sibling(tti_error_here(), &earlier);
+		if (failures.code != 0)
+			tti_error_add_sibling(tti_error_here(), &failures);
 	}
-	tti_error_clear(&earlier);
+	tti_error_clear(&failures);
 	return rc;
 }
 
@@ -197,6 +169,6 @@ int tt_tcp_connect(const char *addr, const tt_tcp_options *o, tt_fd **ret_fd)
 		return tt_fail(TT_EINVAL, "tt_tcp_connect: address \"%s\": host missing", addr);
 	rc = tti_resolve(to.host, to.port, addrs);
 	if (rc > 0)
-		return connect_in_turn(addr, addrs, rc, o != NULL ? o : &defaults, ret_fd);
+		return connect_to_any(addr, addrs, rc, o != NULL ? o : &defaults, ret_fd);
 	return rc != TT_ECANCELED ? tt_wrap(rc, "connect to %s", addr) : rc;
 }

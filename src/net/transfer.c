@@ -14,13 +14,17 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "env/env.h"
 #include "net/fd.h"
+#include "net/file_call.h"
 
 /* The kernel's own bound of one transfer; it also fits an int. */
 #define TRANSFER_MAX 0x7ffff000u
 /* Pieces of a writev that are smaller are put together here, in the frame, so that a header
  * and its body leave in one segment. */
 #define GATHER_BYTES 4096
+/* Pieces of a file that is sent; larger ones are no faster (docs/design/sendfile.md). */
+#define SEND_BYTES (64u * 1024)
 
 static size_t bounded(size_t n)
 {
@@ -40,8 +44,11 @@ static int check_in(const char *call)
 static long read_now(struct tti_fd_call *c, void *ret_buf, size_t n)
 {
 	struct tti_driver *d = tti_home_here->driver;
-	long rc = d->ops->read(d, c->fd->number, ret_buf, n, c->fd->socket ? TTI_IO_SOCKET : 0);
+	long rc;
 
+	if (c->fd->file)
+		return tti_file_read(c, ret_buf, n, TTI_FILE_HERE, true);
+	rc = d->ops->read(d, c->fd->number, ret_buf, n, c->fd->socket ? TTI_IO_SOCKET : 0);
 	if (c->fd->socket && (rc > 0 || rc == TT_EAGAIN))
 		c->fd->drained = rc < (long)n;
 	return rc;
@@ -51,6 +58,8 @@ static long write_now(struct tti_fd_call *c, const void *buf, size_t n)
 {
 	struct tti_driver *d = tti_home_here->driver;
 
+	if (c->fd->file)
+		return tti_file_write(c, buf, n, TTI_FILE_HERE, true);
 	return d->ops->write(d, c->fd->number, buf, n, c->fd->socket ? TTI_IO_SOCKET : 0);
 }
 
@@ -75,6 +84,8 @@ static long read_some(struct tti_fd_call *c, void *ret_buf, size_t n)
 	long rc = TT_EAGAIN;
 
 	n = bounded(n);
+	if (c->fd->file)
+		return tti_file_read(c, ret_buf, n, TTI_FILE_HERE, false);
 	if (!c->fd->drained)
 		rc = read_now(c, ret_buf, n);
 	return rc == TT_EAGAIN ? read_waiting(c, ret_buf, n) : rc;
@@ -85,6 +96,8 @@ static long write_some(struct tti_fd_call *c, const void *buf, size_t n)
 {
 	struct tti_fd_io io;
 
+	if (c->fd->file)
+		return tti_file_write(c, buf, n, TTI_FILE_HERE, false);
 	tti_fd_io_init(&io, c, TTI_IO_WRITE, "write");
 	io.wait.op.buf = (void *)(uintptr_t)buf;
 	io.wait.op.len = bounded(n);
@@ -294,5 +307,59 @@ int tt_writev_all(tt_fd *fd, const struct iovec *iov, int n, size_t *ret_done)
 		rc = gather_add(&g, iov[i].iov_base, iov[i].iov_len);
 	if (rc == 0)
 		rc = gather_flush(&g);
+	return finish_write(&c, rc, done, ret_done);
+}
+
+/* ---- a file ---- */
+
+/* A piece of the file, 0 at its end. It is no call on the file while the stream is written: a
+ * close of the file has no stranger's peer to wait for. */
+static long read_piece(tt_fd *file, void *ret_buf, size_t n, uint64_t offset)
+{
+	struct tti_fd_call c;
+	long rc = tti_fd_enter(file, TTI_NEITHER, &c);
+
+	if (rc < 0)
+		return rc;
+	rc = c.fd->file ? tti_file_read(&c, ret_buf, n, (int64_t)offset, false) : TT_ENOTSUP;
+	return tti_fd_leave(&c, rc);
+}
+
+static long send_pieces(struct tti_fd_call *c, tt_fd *file, uint64_t offset, size_t n, unsigned char *buf, size_t *done)
+{
+	long rc = 0;
+
+	while (*done < n && rc >= 0) {
+		size_t want = n - *done < SEND_BYTES ? n - *done : SEND_BYTES;
+
+		rc = read_piece(file, buf, want, offset + *done);
+		if (rc == 0)
+			return 0;
+		if (rc > 0)
+			rc = write_piece(c, buf, (size_t)rc, done);
+		if (rc >= 0 && *done < n)
+			rc = go_on(c);
+	}
+	return rc;
+}
+
+int tt_sendfile(tt_fd *fd, tt_fd *file, uint64_t offset, size_t n, size_t *ret_done)
+{
+	unsigned char *buf;
+	struct tti_fd_call c;
+	size_t done = 0;
+	long rc = check_in("tt_sendfile");
+
+	if (rc == 0 && offset > INT64_MAX)
+		rc = TT_EINVAL;
+	if (rc == 0)
+		rc = enter_write(fd, &c);
+	if (rc < 0)
+		return refuse((int)rc, ret_done);
+	if (n > INT64_MAX - offset)
+		n = (size_t)(INT64_MAX - offset);
+	buf = tti_env_alloc(SEND_BYTES);
+	rc = buf != NULL ? send_pieces(&c, file, offset, n, buf, &done) : TT_ENOMEM;
+	tti_env_free(buf);
 	return finish_write(&c, rc, done, ret_done);
 }

@@ -10,12 +10,10 @@
  */
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <tutti/error.h>
 
-#include "io/direct.h"
 #include "net/fd.h"
 #include "net/socket.h"
 #include "wait/wait.h"
@@ -24,7 +22,7 @@
 
 static int connect_to(const struct tti_addr *a, tt_fd **ret_fd)
 {
-	int number = tti_socket_new(AF_UNIX);
+	int number = tti_socket_new(AF_UNIX, SOCK_STREAM);
 
 	return number < 0 ? number : tti_socket_connect(number, a, ret_fd);
 }
@@ -50,62 +48,17 @@ int tt_unix_connect(const char *path, tt_fd **ret_fd)
 
 static int listen_on(const struct tti_addr *a, int backlog, tt_fd **ret_listener)
 {
-	int number = tti_socket_new(AF_UNIX);
+	int number = tti_socket_new(AF_UNIX, SOCK_STREAM);
 
 	return number < 0 ? number : tti_socket_listen(number, a, backlog, ret_listener);
 }
 
-/* The answer of a connect that does not wait: one to a full backlog tells enough. */
-static int probe_kernel(int number, const struct tti_addr *a)
-{
-	bool started = false;
-
-	return (int)tti_direct_connect(number, &a->room, a->len, &started);
-}
-
-static int probe_simulated(int number, const struct tti_addr *a)
-{
-	tt_fd *handle;
-	int rc = tti_socket_connect(number, a, &handle);
-
-	if (rc == 0)
-		tt_fd_close(handle);
-	return rc;
-}
-
-/* What is no socket refuses connects too, and is not ours to remove. */
-static bool is_socket(const char *path)
-{
-	struct statx st;
-
-	if (tti_env_syscall(SYS_statx, AT_FDCWD, (long)path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, (long)&st, 0) < 0)
-		return false;
-	return (st.stx_mode & S_IFMT) == S_IFSOCK;
-}
-
-/* True when path is the file of a socket to which nobody listens. */
-static bool is_stale(const struct tti_addr *a, const char *path)
-{
-	bool simulated = tti_driver_is_simulated(tti_home_here->driver);
-	int number, rc;
-
-	if (!simulated && !is_socket(path))
-		return false;
-	number = tti_socket_new(AF_UNIX);
-	if (number < 0)
-		return false;
-	if (simulated)
-		return probe_simulated(number, a) == TT_ECONNREFUSED;
-	rc = probe_kernel(number, a);
-	tti_socket_drop(number);
-	return rc == TT_ECONNREFUSED;
-}
-
 static int listen_on_path(const struct tti_addr *a, const char *path, int backlog, tt_fd **ret_listener)
 {
+	struct tti_driver *d = tti_home_here->driver;
 	int rc = listen_on(a, backlog, ret_listener);
 
-	if (rc != TT_EADDRINUSE || !is_stale(a, path))
+	if (rc != TT_EADDRINUSE || !d->ops->is_stale(d, path, &a->room, a->len))
 		return rc;
 	/* If it is gone meanwhile, so much the better. */
 	TT_IGNORE((int)tti_env_syscall(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0));

@@ -32,6 +32,7 @@ struct tti_sim_op {
 	struct tti_io_op *op;
 	struct sim_driver *driver;
 	struct tti_sim_sock *sock;           /* lives: law 10 */
+	int fd;                              /* the number it was submitted with */
 	enum op_state state;
 	bool cancelling;                     /* a cancel is on its way */
 	long result;
@@ -57,7 +58,8 @@ static struct sim_driver *driver_of(struct tti_driver *d)
 
 static const char *const kind_names[TTI_IO_KINDS] = {
 	[TTI_IO_READ] = "read", [TTI_IO_WRITE] = "write", [TTI_IO_ACCEPT] = "accept",
-	[TTI_IO_CONNECT] = "connect", [TTI_IO_POLL] = "poll",
+	[TTI_IO_CONNECT] = "connect", [TTI_IO_POLL] = "poll", [TTI_IO_RECV_MSG] = "recv msg",
+	[TTI_IO_SEND_MSG] = "send msg",
 };
 
 /* ---- records ---- */
@@ -75,6 +77,7 @@ static struct tti_sim_op *record_new(struct sim_driver *d, struct tti_io_op *op,
 	r->op = op;
 	r->driver = d;
 	r->sock = sock;
+	r->fd = op->fd;
 	r->serial = ++sim->op_serial;
 	tti_list_push_back(&sim->all_ops, &r->all);
 	sock->ops++;
@@ -130,6 +133,10 @@ static long attempt(struct tti_sim *sim, struct tti_sim_op *r)
 		return tti_sim_try_connect(sim, op->fd, op->buf, op->len);
 	case TTI_IO_POLL:
 		return tti_sim_try_poll(sim, op->fd, op->events);
+	case TTI_IO_RECV_MSG:
+		return tti_sim_try_recv_msg(sim, op->fd, op->buf, op->events);
+	case TTI_IO_SEND_MSG:
+		return tti_sim_try_send_msg(sim, op->fd, op->buf);
 	case TTI_IO_KINDS:
 		break;
 	}
@@ -207,6 +214,10 @@ static int sim_submit(struct tti_driver *base, struct tti_io_op *op)
 	long result;
 
 	tti_sim_trace(sim, TTI_SIM_SUBMIT, kind_names[op->kind], (uint64_t)op->fd, op->len);
+	if (tti_sim_is_file(op->fd)) {
+		op->result = tti_sim_file_operation(sim, op);
+		return 1;
+	}
 	if (sock == NULL) {
 		op->result = -EBADF;
 		return 1;
@@ -400,12 +411,27 @@ static int sim_shutdown(struct tti_driver *base, int fd, int how)
 	return (int)traced(sim, "shutdown", (uint64_t)fd, (uint64_t)how, tti_sim_shutdown(sim, fd, how));
 }
 
+/* Another number of the same socket may have operations of its own. */
+static unsigned ops_on(const struct tti_sim *sim, int fd)
+{
+	const struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+	unsigned n = 0;
+
+	if (s == NULL || s->ops == 0)
+		return 0;
+	TTI_LIST_FOR_EACH (link, &sim->all_ops)
+		n += TTI_CONTAINER_OF(link, struct tti_sim_op, all)->fd == fd;
+	return n;
+}
+
 static int sim_close(struct tti_driver *base, int fd)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
-	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+	unsigned ops = ops_on(sim, fd);
 
-	TT_REQUIRE(s == NULL || s->ops == 0, "law 10: descriptor %d is closed with %u operations under way", fd, s->ops);
+	if (tti_sim_is_file(fd))
+		return (int)traced(sim, "close", (uint64_t)fd, 0, tti_sim_file_close(sim, fd));
+	TT_REQUIRE(ops == 0, "law 10: descriptor %d is closed with %u operations under way", fd, ops);
 	return (int)traced(sim, "close", (uint64_t)fd, 0, tti_sim_close(sim, fd));
 }
 
@@ -429,53 +455,98 @@ static long sim_write(struct tti_driver *base, int fd, const void *buf, size_t n
 	return traced(sim, "write", (uint64_t)fd, n, tti_sim_try_write(sim, fd, buf, n));
 }
 
-/* ---- names: the one call that waits, by parking its task ---- */
+static long sim_recv_msg(struct tti_driver *base, int fd, struct msghdr *m, unsigned flags)
+{
+	struct tti_sim *sim = driver_of(base)->sim;
 
+	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
+		return traced(sim, "recv msg", (uint64_t)fd, flags, -EAGAIN);
+	return traced(sim, "recv msg", (uint64_t)fd, flags, tti_sim_try_recv_msg(sim, fd, m, flags));
+}
+
+static long sim_send_msg(struct tti_driver *base, int fd, const struct msghdr *m)
+{
+	struct tti_sim *sim = driver_of(base)->sim;
+
+	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
+		return traced(sim, "send msg", (uint64_t)fd, 0, -EAGAIN);
+	return traced(sim, "send msg", (uint64_t)fd, 0, tti_sim_try_send_msg(sim, fd, m));
+}
+
+static long sim_ready(struct tti_driver *base, int fd, unsigned events)
+{
+	struct tti_sim *sim = driver_of(base)->sim;
+
+	return traced(sim, "ready", (uint64_t)fd, events, tti_sim_try_poll(sim, fd, events));
+}
+
+static bool sim_is_stale(struct tti_driver *base, const char *path, const void *addr, uint32_t len)
+{
+	struct tti_sim *sim = driver_of(base)->sim;
+
+	return traced(sim, "is stale", strlen(path), len, tti_sim_is_stale(sim, addr, len)) != 0;
+}
+
+/* ---- names ---- */
+
+/*
+ * A question waits for its turn, in which it can be taken back, and is then under way:
+ *
+ *	resolve -> ASKED -> UNDER WAY -> answered()
+ */
 struct lookup {
 	struct tti_sim_event event;
-	struct tti_waiter waiter;
+	struct tti_name_query *query;
+	bool under_way;
 };
 
 static void lookup_answers(struct tti_sim *sim, struct tti_sim_event *e)
 {
 	struct lookup *l = TTI_CONTAINER_OF(e, struct lookup, event);
-	struct tti_home *before = tti_home_here;
+	struct tti_name_query *q = l->query;
 
-	(void)sim;
-	/* An event happens on the run loop's stack, where no worker is at home. */
-	tti_home_here = l->waiter.task->home;
-	if (tti_claim(&l->waiter))
-		tti_wake(&l->waiter);
-	tti_home_here = before;
+	if (tti_sim_fault(sim, TT_FAULT_RESOLVER))
+		q->rc = TT_ENOHOST;
+	else
+		q->rc = tti_sim_lookup(sim, q->host, q->service, q->ret_addrs, q->max);
+	tti_env_real.free(l);
+	traced(sim, "resolve", strlen(q->host), q->max, q->rc);
+	q->answered(q);
 }
 
-static int lookup_wait(struct tti_sim *sim, const char *host)
+static void lookup_starts(struct tti_sim *sim, struct tti_sim_event *e)
 {
+	struct lookup *l = TTI_CONTAINER_OF(e, struct lookup, event);
 	int64_t delay = (int64_t)tti_sim_roll(sim, (uint64_t)TT_MS(2));
-	struct lookup l = { .event = { .slot = 0 } };
 
-	if (tti_current() == NULL)
-		return 0;
 	if (tti_sim_fault(sim, TT_FAULT_SLOW_RESOLVER))
 		delay += (int64_t)tti_sim_roll(sim, (uint64_t)TT_SEC(10));
-	tti_waiter_init(&l.waiter, "name lookup", NULL);
-	l.waiter.reason.site = host;
-	tti_sim_at(sim, &l.event, sim->now + delay, lookup_answers);
-	tti_park(&l.waiter);
-	tti_sim_unschedule(sim, &l.event);
-	return l.waiter.rc;
+	l->under_way = true;
+	tti_sim_at(sim, &l->event, sim->now + delay, lookup_answers);
 }
 
-static int sim_resolve(struct tti_driver *base, const char *host, const char *port, void *ret_addrs, size_t max)
+static void sim_resolve(struct tti_driver *base, struct tti_name_query *q)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
-	int rc = lookup_wait(sim, host);
+	struct lookup *l = tti_env_real.alloc(sizeof(*l));
 
-	if (rc < 0)
-		return rc;
-	if (tti_sim_fault(sim, TT_FAULT_RESOLVER))
-		return (int)traced(sim, "resolve", strlen(host), max, TT_ENOHOST);
-	return (int)traced(sim, "resolve", strlen(host), max, tti_sim_lookup(sim, host, port, ret_addrs, max));
+	TT_REQUIRE(l != NULL, "simulator: out of real memory");
+	*l = (struct lookup){ .query = q };
+	q->driver_data = l;
+	tti_sim_at(sim, &l->event, sim->now + short_delay(sim), lookup_starts);
+}
+
+static bool sim_unresolve(struct tti_driver *base, struct tti_name_query *q, bool force)
+{
+	struct tti_sim *sim = driver_of(base)->sim;
+	struct lookup *l = q->driver_data;
+
+	tti_sim_trace(sim, TTI_SIM_CALL, "unresolve", l->under_way, force);
+	if (l->under_way && !force)
+		return false;
+	tti_sim_unschedule(sim, &l->event);
+	tti_env_real.free(l);
+	return true;
 }
 
 const struct tti_driver_ops tti_driver_sim = {
@@ -497,5 +568,10 @@ const struct tti_driver_ops tti_driver_sim = {
 	.close = sim_close,
 	.read = sim_read,
 	.write = sim_write,
+	.recv_msg = sim_recv_msg,
+	.send_msg = sim_send_msg,
+	.ready = sim_ready,
+	.is_stale = sim_is_stale,
 	.resolve = sim_resolve,
+	.unresolve = sim_unresolve,
 };

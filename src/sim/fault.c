@@ -37,7 +37,14 @@ static const struct {
 	[TT_FAULT_RESET] = { "reset", 2, 5 },
 	[TT_FAULT_HALF_OPEN] = { "half-open", 2, 6 },
 	[TT_FAULT_RESOLVER] = { "resolver failure", 2, 4 },
+	[TT_FAULT_UDP_LOSS] = { "datagram lost", 2, 5 },
+	[TT_FAULT_UDP_REORDER] = { "datagram overtaken", 1, 4 },
+	[TT_FAULT_UDP_DUPLICATE] = { "datagram doubled", 2, 5 },
 	[TT_FAULT_ALLOCATION] = { "allocation", 5, 9 },
+	[TT_FAULT_FILE_SHORT] = { "short file transfer", 1, 4 },
+	[TT_FAULT_FILE_SLOW] = { "slow disk", 1, 4 },
+	[TT_FAULT_FILE_EIO] = { "disk error", 3, 6 },
+	[TT_FAULT_FILE_ENOSPC] = { "disk full", 3, 6 },
 };
 
 const char *tti_sim_fault_name(enum tt_fault kind)
@@ -59,15 +66,26 @@ static uint32_t draw_rate(struct tti_rng *r, unsigned frequent, unsigned rare)
 	return exponent == 0 ? UINT32_MAX : UINT32_C(1) << (32 - exponent);
 }
 
+static bool is_udp(unsigned kind)
+{
+	return kind == TT_FAULT_UDP_LOSS || kind == TT_FAULT_UDP_REORDER || kind == TT_FAULT_UDP_DUPLICATE;
+}
+
 void tti_sim_faults_init(struct tti_sim *sim, uint64_t allowed)
 {
 	struct tti_sim_faults *f = &sim->faults;
+	struct tti_rng udp, files;
 
 	*f = (struct tti_sim_faults){ 0 };
 	tti_rng_init(&f->rng, sim->seed, 2);
+	/* From a stream of their own: seeds that were noted before there were datagrams keep
+	 * what they mean; likewise files. */
+	tti_rng_init(&udp, sim->seed, 5);
+	tti_rng_init(&files, sim->seed, 6);
 	for (unsigned i = 0; i < TT_FAULT_KINDS; i++) {
-		uint32_t rate = draw_rate(&f->rng, kinds[i].frequent, kinds[i].rare);
-		bool on = tti_rng_below(&f->rng, 2) == 0;
+		struct tti_rng *r = is_udp(i) ? &udp : i > TT_FAULT_ALLOCATION ? &files : &f->rng;
+		uint32_t rate = draw_rate(r, kinds[i].frequent, kinds[i].rare);
+		bool on = tti_rng_below(r, 2) == 0;
 
 		/* Drawn for every kind, so that forbidding one leaves the others as they were. */
 		if (on && (allowed & TT_FAULT_BIT(i)) != 0)

@@ -6,7 +6,10 @@
  * As Linux does it  The lowest free number is the next descriptor. A full backlog drops
  * the connect, which is tried again after 1, 2, 4 s, ... and gives up. A Unix connect to a
  * full backlog waits for room.
- * Names       localhost, and every name that ends in .sim; others are not found.
+ * Names       localhost, and every name that ends in .sim; others are not found. dual.x.sim
+ *             has an address of each family. A first label of the form (a4|a6|h4|h6)+ spells
+ *             the addresses out: a4 and a6 are this host's, h4 and h6 are black holes.
+ * Holes       192.0.2.0/24 and 2001:db8::/32 never answer.
  */
 #include "sim/net.h"
 
@@ -90,9 +93,11 @@ static int sock_new(struct tti_sim *sim, int family, enum tti_sock_kind kind, st
 		return fd;
 	s = real_zalloc(sizeof(*s));
 	s->fd = fd;
+	s->refs = 1;
 	s->family = family;
 	s->kind = kind;
 	tti_list_init(&s->backlog);
+	tti_list_init(&s->inbox);
 	tti_list_init(&s->waiting);
 	tti_list_push_back(&net->socks, &s->link);
 	net->by_fd[fd] = s;
@@ -101,10 +106,25 @@ static int sock_new(struct tti_sim *sim, int family, enum tti_sock_kind kind, st
 	return fd;
 }
 
+int tti_sim_sock_number(struct tti_sim *sim, struct tti_sim_sock *s)
+{
+	int fd = lowest_free(&sim->net);
+
+	if (fd < 0)
+		return fd;
+	s->refs++;
+	sim->net.by_fd[fd] = s;
+	sim->net.open_fds++;
+	return fd;
+}
+
+void tti_sim_sock_hold(struct tti_sim_sock *s)
+{
+	s->refs++;
+}
+
 static void sock_free(struct tti_sim *sim, struct tti_sim_sock *s)
 {
-	sim->net.by_fd[s->fd] = NULL;
-	sim->net.open_fds--;
 	tti_sim_unschedule(sim, &s->event);
 	tti_list_unlink(&s->link);
 	tti_env_real.free(s);
@@ -123,10 +143,12 @@ int tti_sim_socket(struct tti_sim *sim, int family, int type)
 {
 	struct tti_sim_sock *s;
 
-	if ((type & 0xf) != SOCK_STREAM)
-		return -ESOCKTNOSUPPORT;
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return -EAFNOSUPPORT;
+	if ((type & 0xf) == SOCK_DGRAM && family != AF_UNIX)
+		return sock_new(sim, family, TTI_SOCK_DATAGRAM, &s);
+	if ((type & 0xf) != SOCK_STREAM)
+		return -ESOCKTNOSUPPORT;
 	return sock_new(sim, family, TTI_SOCK_FRESH, &s);
 }
 
@@ -141,7 +163,7 @@ int tti_sim_pair(struct tti_sim *sim, int ret_fds[2])
 		return first;
 	second = sock_new(sim, AF_UNIX, TTI_SOCK_FRESH, &b);
 	if (second < 0) {
-		sock_free(sim, a);
+		tti_sim_close(sim, first);
 		return second;
 	}
 	c = tti_sim_conn_new(sim, true, 0);
@@ -157,7 +179,7 @@ int tti_sim_pair(struct tti_sim *sim, int ret_fds[2])
 
 /* ---- addresses ---- */
 
-static uint16_t port_of(const struct tti_sim_addr *a)
+uint16_t tti_sim_port(const struct tti_sim_addr *a)
 {
 	if (a->u.any.sa_family == AF_INET)
 		return ntohs(((const struct sockaddr_in *)(const void *)&a->u)->sin_port);
@@ -203,14 +225,13 @@ static bool is_dual(const struct tti_sim_sock *s)
 	return s->family == AF_INET6 && !s->v6_only && is_any(&s->local);
 }
 
-/* Listener s would take a connection to b. */
-static bool takes(const struct tti_sim_sock *s, const struct tti_sim_addr *b)
+bool tti_sim_takes(const struct tti_sim_sock *s, const struct tti_sim_addr *b)
 {
 	const struct tti_sim_addr *a = &s->local;
 
 	if (a->u.any.sa_family == AF_UNIX)
 		return same_path(a, b);
-	if (b->u.any.sa_family == AF_UNIX || port_of(a) != port_of(b))
+	if (b->u.any.sa_family == AF_UNIX || tti_sim_port(a) != tti_sim_port(b))
 		return false;
 	if (b->u.any.sa_family == AF_INET && is_dual(s))
 		return true;
@@ -231,13 +252,43 @@ static struct tti_sim_addr mapped(const struct tti_sim_addr *a)
 	return m;
 }
 
-/* An address of the one family in the words of another. */
-static struct tti_sim_addr as_family(const struct tti_sim_addr *a, int family)
+static struct tti_sim_addr unmapped(const struct tti_sim_addr *a)
 {
-	return family == AF_INET6 && a->u.any.sa_family == AF_INET ? mapped(a) : *a;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->u;
+	struct tti_sim_addr u = { .len = sizeof(struct sockaddr_in) };
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)&u.u;
+
+	if (!IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		return *a;
+	in->sin_family = AF_INET;
+	in->sin_port = in6->sin6_port;
+	memcpy(&in->sin_addr, &in6->sin6_addr.s6_addr[12], 4);
+	return u;
 }
 
-static int addr_copy(struct tti_sim_addr *to, int family, const void *addr, size_t len)
+struct tti_sim_addr tti_sim_addr_as(const struct tti_sim_addr *a, int family)
+{
+	if (family == AF_INET6 && a->u.any.sa_family == AF_INET)
+		return mapped(a);
+	return family == AF_INET && a->u.any.sa_family == AF_INET6 ? unmapped(a) : *a;
+}
+
+bool tti_sim_same_peer(const struct tti_sim_addr *a, const struct tti_sim_addr *b)
+{
+	return tti_sim_port(a) == tti_sim_port(b) && same_host(a, b);
+}
+
+bool tti_sim_is_hole(const struct tti_sim_addr *a)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->u;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&a->u;
+
+	if (a->u.any.sa_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 8 == 0xc00002;
+	return a->u.any.sa_family == AF_INET6 && memcmp(&in6->sin6_addr, "\x20\x01\x0d\xb8", 4) == 0;
+}
+
+int tti_sim_addr_copy(struct tti_sim_addr *to, int family, const void *addr, size_t len)
 {
 	memset(to, 0, sizeof(*to));
 	if (len < sizeof(sa_family_t) || len > sizeof(to->u.room))
@@ -268,7 +319,10 @@ static bool port_is_free(const struct tti_sim *sim, const struct tti_sim_sock *s
 	TTI_LIST_FOR_EACH (n, &sim->net.socks) {
 		const struct tti_sim_sock *o = TTI_CONTAINER_OF(n, struct tti_sim_sock, link);
 
-		if (o == s || o->local.len == 0 || o->family == AF_UNIX || port_of(&o->local) != port_of(a))
+		if (o == s || o->local.len == 0 || o->family == AF_UNIX || tti_sim_port(&o->local) != tti_sim_port(a))
+			continue;
+		/* The ports of TCP and those of UDP are not the same. */
+		if ((o->kind == TTI_SOCK_DATAGRAM) != (s->kind == TTI_SOCK_DATAGRAM))
 			continue;
 		if (!overlaps(s, a, o))
 			continue;
@@ -292,6 +346,20 @@ static int ephemeral(struct tti_sim *sim, const struct tti_sim_sock *s, struct t
 			return 0;
 	}
 	return -EADDRINUSE;
+}
+
+int tti_sim_autobind(struct tti_sim *sim, struct tti_sim_sock *s, const struct tti_sim_addr *to)
+{
+	struct tti_sim_addr a = { .len = s->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6) };
+	int rc;
+
+	a.u.any.sa_family = (sa_family_t)s->family;
+	if (to != NULL)
+		a = *to;
+	rc = ephemeral(sim, s, &a);
+	if (rc == 0)
+		s->local = a;
+	return rc == 0 ? 0 : -EADDRNOTAVAIL;
 }
 
 /* ---- paths of Unix sockets ---- */
@@ -356,12 +424,12 @@ int tti_sim_bind(struct tti_sim *sim, int fd, const void *addr, uint32_t len)
 		return -EBADF;
 	if (s->local.len != 0)
 		return -EINVAL;
-	rc = addr_copy(&a, s->family, addr, len);
+	rc = tti_sim_addr_copy(&a, s->family, addr, len);
 	if (rc < 0)
 		return rc;
 	if (s->family == AF_UNIX)
 		rc = path_bind(sim, &a);
-	else if (port_of(&a) == 0)
+	else if (tti_sim_port(&a) == 0)
 		rc = ephemeral(sim, s, &a);
 	else
 		rc = port_is_free(sim, s, &a) ? 0 : -EADDRINUSE;
@@ -384,7 +452,7 @@ int tti_sim_listen(struct tti_sim *sim, int fd, int backlog)
 		const struct tti_sim_sock *o = TTI_CONTAINER_OF(n, struct tti_sim_sock, link);
 
 		if (o != s && o->kind == TTI_SOCK_LISTENER && s->family != AF_UNIX && o->family != AF_UNIX &&
-		    !(o->reuse_port && s->reuse_port) && port_of(&o->local) == port_of(&s->local) && overlaps(s, &s->local, o))
+		    !(o->reuse_port && s->reuse_port) && tti_sim_port(&o->local) == tti_sim_port(&s->local) && overlaps(s, &s->local, o))
 			return -EADDRINUSE;
 	}
 	s->kind = TTI_SOCK_LISTENER;
@@ -400,7 +468,7 @@ int tti_sim_name(struct tti_sim *sim, int fd, bool peer, void *addr, uint32_t *l
 
 	if (s == NULL)
 		return -EBADF;
-	if (peer && s->kind != TTI_SOCK_STREAM)
+	if (peer && s->kind != TTI_SOCK_STREAM && (s->kind != TTI_SOCK_DATAGRAM || s->remote.len == 0))
 		return -ENOTCONN;
 	a = peer ? &s->remote : &s->local;
 	if (a->len == 0) {
@@ -445,6 +513,7 @@ static int socket_option(struct tti_sim_sock *s, int option, const void *value, 
 		/* Linux doubles what is asked and has a floor. */
 		s->buffer = on > 1152 ? 2 * (uint32_t)on : 2304;
 		return 0;
+	case SO_BROADCAST:
 	case SO_KEEPALIVE:
 	case SO_OOBINLINE:
 		return 0;
@@ -484,6 +553,8 @@ int tti_sim_shutdown(struct tti_sim *sim, int fd, int how)
 		return -EBADF;
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return tti_sim_dgram_shutdown(sim, s, how);
 	if (s->kind != TTI_SOCK_STREAM)
 		return -ENOTCONN;
 	return tti_sim_end_shutdown(sim, s->end, how);
@@ -497,14 +568,13 @@ static void drop_backlog(struct tti_sim *sim, struct tti_sim_sock *s)
 		tti_sim_end_close(sim, TTI_CONTAINER_OF(n, struct tti_sim_end, queue_link), true);
 }
 
-int tti_sim_close(struct tti_sim *sim, int fd)
+/* The last number and the last message that carried it are gone. */
+static void sock_end(struct tti_sim *sim, struct tti_sim_sock *s)
 {
-	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
 	struct path *p;
 
-	if (s == NULL)
-		return -EBADF;
 	drop_backlog(sim, s);
+	tti_sim_dgram_drop_inbox(s);
 	if (s->end != NULL)
 		tti_sim_end_close(sim, s->end, s->linger_reset);
 	if (s->made != NULL)
@@ -515,6 +585,23 @@ int tti_sim_close(struct tti_sim *sim, int fd)
 			path_drop(p);
 	}
 	sock_free(sim, s);
+}
+
+void tti_sim_sock_put(struct tti_sim *sim, struct tti_sim_sock *s)
+{
+	if (--s->refs == 0)
+		sock_end(sim, s);
+}
+
+int tti_sim_close(struct tti_sim *sim, int fd)
+{
+	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+
+	if (s == NULL)
+		return -EBADF;
+	sim->net.by_fd[fd] = NULL;
+	sim->net.open_fds--;
+	tti_sim_sock_put(sim, s);
 	return 0;
 }
 
@@ -525,7 +612,7 @@ static struct tti_sim_sock *find_listener(const struct tti_sim *sim, const struc
 	TTI_LIST_FOR_EACH (n, &sim->net.socks) {
 		struct tti_sim_sock *s = TTI_CONTAINER_OF(n, struct tti_sim_sock, link);
 
-		if (s->kind == TTI_SOCK_LISTENER && takes(s, to))
+		if (s->kind == TTI_SOCK_LISTENER && tti_sim_takes(s, to))
 			return s;
 	}
 	return NULL;
@@ -565,10 +652,15 @@ static void connect_joined(struct tti_sim *sim, struct tti_sim_sock *s, struct t
 	uint32_t buffer = s->buffer != 0 ? s->buffer : listener->buffer;
 	struct tti_sim_conn *c = tti_sim_conn_new(sim, s->family == AF_UNIX, buffer);
 
+	/* Who is bound to no name has the name of its family alone. */
+	if (s->family == AF_UNIX && s->local.len == 0) {
+		s->local.u.any.sa_family = AF_UNIX;
+		s->local.len = sizeof(sa_family_t);
+	}
 	c->ends[0].local = s->local;
 	c->ends[0].remote = s->family == AF_UNIX ? listener->local : s->remote;
-	c->ends[1].local = as_family(&c->ends[0].remote, listener->family);
-	c->ends[1].remote = as_family(&c->ends[0].local, listener->family);
+	c->ends[1].local = tti_sim_addr_as(&c->ends[0].remote, listener->family);
+	c->ends[1].remote = tti_sim_addr_as(&c->ends[0].local, listener->family);
 	s->made = &c->ends[0];
 	tti_list_push_back(&listener->backlog, &c->ends[1].queue_link);
 	listener->queued++;
@@ -615,21 +707,18 @@ static int connect_tcp(struct tti_sim *sim, struct tti_sim_sock *s)
 {
 	int rc;
 
-	if (port_of(&s->remote) == 0)
+	if (tti_sim_port(&s->remote) == 0)
 		return -ECONNREFUSED;
 	if (s->local.len == 0) {
-		s->local = s->remote;
-		rc = ephemeral(sim, s, &s->local);
-		if (rc < 0) {
-			s->local.len = 0;
-			return -EADDRNOTAVAIL;
-		}
+		rc = tti_sim_autobind(sim, s, &s->remote);
+		if (rc < 0)
+			return rc;
 	}
 	s->kind = TTI_SOCK_CONNECTING;
 	s->connect_done = false;
 	s->tries = 0;
 	s->refused = tti_sim_fault(sim, TT_FAULT_CONNECT_REFUSED);
-	if (!s->refused && tti_sim_fault(sim, TT_FAULT_CONNECT_TIMEOUT))
+	if (tti_sim_is_hole(&s->remote) || (!s->refused && tti_sim_fault(sim, TT_FAULT_CONNECT_TIMEOUT)))
 		tti_sim_at(sim, &s->event, sim->now + CONNECT_GIVES_UP, connect_times_out);
 	else
 		tti_sim_at(sim, &s->event, sim->now + tti_sim_latency(sim, false), connect_arrives);
@@ -643,6 +732,8 @@ long tti_sim_try_connect(struct tti_sim *sim, int fd, const void *addr, size_t l
 
 	if (s == NULL)
 		return -EBADF;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return tti_sim_dgram_connect(sim, s, addr, len);
 	if (s->connect_done) {
 		s->connect_done = false;
 		return s->connect_result;
@@ -653,10 +744,23 @@ long tti_sim_try_connect(struct tti_sim *sim, int fd, const void *addr, size_t l
 		return -EISCONN;
 	if (s->kind == TTI_SOCK_LISTENER)
 		return -EINVAL;
-	rc = addr_copy(&s->remote, s->family, addr, len);
+	rc = tti_sim_addr_copy(&s->remote, s->family, addr, len);
 	if (rc < 0)
 		return rc;
 	return s->family == AF_UNIX ? connect_unix(sim, s) : connect_tcp(sim, s);
+}
+
+bool tti_sim_is_stale(struct tti_sim *sim, const void *addr, uint32_t len)
+{
+	int fd = tti_sim_socket(sim, AF_UNIX, SOCK_STREAM);
+	long rc;
+
+	if (fd < 0)
+		return false;
+	/* The question is a connection, as it is to a real listener. */
+	rc = tti_sim_try_connect(sim, fd, addr, len);
+	tti_sim_close(sim, fd);
+	return rc == -ECONNREFUSED;
 }
 
 /* ---- accept ---- */
@@ -684,7 +788,7 @@ static void room_in_backlog(struct tti_sim *sim, const struct tti_sim_sock *list
 		struct tti_sim_sock *s = TTI_CONTAINER_OF(n, struct tti_sim_sock, link);
 
 		if (s->family == AF_UNIX && s->kind == TTI_SOCK_FRESH && !tti_list_empty(&s->waiting) &&
-		    takes(listener, &s->remote))
+		    tti_sim_takes(listener, &s->remote))
 			tti_sim_sock_retry(sim, s);
 	}
 }
@@ -709,16 +813,128 @@ long tti_sim_try_accept(struct tti_sim *sim, int fd, void *addr, uint32_t room, 
 	end = TTI_CONTAINER_OF(tti_list_pop_front(&listener->backlog), struct tti_sim_end, queue_link);
 	listener->queued--;
 	sock_attach(s, end);
-	if (addr != NULL && end->remote.len > 0) {
+	if (addr != NULL)
 		memcpy(addr, &end->remote.u, room < end->remote.len ? room : end->remote.len);
-		if (addr_len != NULL)
-			*addr_len = end->remote.len;
-	} else if (addr_len != NULL) {
-		*addr_len = 0;
-	}
+	if (addr_len != NULL)
+		*addr_len = addr != NULL ? end->remote.len : 0;
 	if (listener->family == AF_UNIX)
 		room_in_backlog(sim, listener);
 	return made;
+}
+
+/* ---- messages ---- */
+
+/* What a message carries, each with a count of its own; NULL: nothing. */
+static int rights_from(struct tti_sim *sim, const struct msghdr *m, struct tti_sim_rights **ret)
+{
+	const struct cmsghdr *c = m->msg_controllen > 0 ? CMSG_FIRSTHDR(m) : NULL;
+	struct tti_sim_rights *r;
+	int fds[TTI_SIM_RIGHTS_MAX];
+	size_t n;
+
+	*ret = NULL;
+	if (c == NULL)
+		return 0;
+	n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || n > TTI_SIM_RIGHTS_MAX)
+		return -EINVAL;
+	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+	for (size_t i = 0; i < n; i++)
+		if (tti_sim_sock(sim, fds[i]) == NULL)
+			return -EBADF;
+	r = real_zalloc(sizeof(*r));
+	tti_list_init(&r->link);
+	for (size_t i = 0; i < n; i++) {
+		r->socks[r->n] = tti_sim_sock(sim, fds[i]);
+		tti_sim_sock_hold(r->socks[r->n++]);
+	}
+	*ret = r;
+	return 0;
+}
+
+/* Numbers for what came, as far as there is room and there are numbers. */
+static void rights_into(struct tti_sim *sim, struct msghdr *m, struct tti_sim_rights *r)
+{
+	size_t room = m->msg_controllen >= CMSG_LEN(sizeof(int)) ? (m->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
+	struct cmsghdr *c = m->msg_control;
+	int fds[TTI_SIM_RIGHTS_MAX];
+	size_t n = 0;
+
+	while (n < r->n && n < room && (fds[n] = tti_sim_sock_number(sim, r->socks[n])) >= 0)
+		n++;
+	if (n < r->n)
+		m->msg_flags |= MSG_CTRUNC;
+	m->msg_controllen = 0;
+	if (n > 0) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+		m->msg_controllen = CMSG_SPACE(n * sizeof(int));
+	}
+	tti_sim_rights_drop(sim, r);
+}
+
+/* One piece a message: all that net/ sends. */
+long tti_sim_try_send_msg(struct tti_sim *sim, int fd, const struct msghdr *m)
+{
+	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+	struct tti_sim_rights *rights;
+	long rc;
+
+	if (s == NULL)
+		return -EBADF;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return tti_sim_dgram_send(sim, s, m);
+	if (s->kind != TTI_SOCK_STREAM)
+		return s->family == AF_UNIX ? -ENOTCONN : -EPIPE;
+	rc = rights_from(sim, m, &rights);
+	if (rc < 0)
+		return rc;
+	rc = tti_sim_end_write_rights(sim, s->end, m->msg_iov->iov_base, m->msg_iov->iov_len, rights);
+	if (rc <= 0 && rights != NULL)
+		tti_sim_rights_drop(sim, rights);
+	return rc;
+}
+
+long tti_sim_try_recv_msg(struct tti_sim *sim, int fd, struct msghdr *m, unsigned flags)
+{
+	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+	struct tti_sim_rights *rights = NULL;
+	long rc;
+
+	if (s == NULL)
+		return -EBADF;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return tti_sim_dgram_recv(sim, s, m, flags);
+	if (s->kind != TTI_SOCK_STREAM)
+		return -ENOTCONN;
+	rc = tti_sim_end_read_rights(sim, s->end, m->msg_iov->iov_base, m->msg_iov->iov_len, &rights);
+	if (rc < 0)
+		return rc;
+	m->msg_flags = 0;
+	m->msg_namelen = 0;
+	if (rights != NULL)
+		rights_into(sim, m, rights);
+	else
+		m->msg_controllen = 0;
+	return rc;
+}
+
+static long dgram_read(struct tti_sim *sim, struct tti_sim_sock *s, void *buf, size_t n)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return tti_sim_dgram_recv(sim, s, &m, 0);
+}
+
+static long dgram_write(struct tti_sim *sim, struct tti_sim_sock *s, const void *buf, size_t n)
+{
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return tti_sim_dgram_send(sim, s, &m);
 }
 
 /* ---- read, write, poll ---- */
@@ -729,6 +945,8 @@ long tti_sim_try_read(struct tti_sim *sim, int fd, void *buf, size_t n)
 
 	if (s == NULL)
 		return -EBADF;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return dgram_read(sim, s, buf, n);
 	if (s->kind != TTI_SOCK_STREAM)
 		return -ENOTCONN;
 	return tti_sim_end_read(sim, s->end, buf, n);
@@ -740,6 +958,8 @@ long tti_sim_try_write(struct tti_sim *sim, int fd, const void *buf, size_t n)
 
 	if (s == NULL)
 		return -EBADF;
+	if (s->kind == TTI_SOCK_DATAGRAM)
+		return dgram_write(sim, s, buf, n);
 	if (s->kind != TTI_SOCK_STREAM)
 		return s->family == AF_UNIX ? -ENOTCONN : -EPIPE;
 	return tti_sim_end_write(sim, s->end, buf, n);
@@ -756,6 +976,8 @@ long tti_sim_try_poll(struct tti_sim *sim, int fd, unsigned events)
 		ready = tti_sim_end_ready(s->end);
 	else if (s->kind == TTI_SOCK_LISTENER)
 		ready = tti_list_empty(&s->backlog) ? 0 : POLLIN;
+	else if (s->kind == TTI_SOCK_DATAGRAM)
+		ready = tti_sim_dgram_ready(s);
 	else if (s->kind == TTI_SOCK_FRESH)
 		ready = POLLOUT | POLLHUP; /* as Linux says of a socket nobody connected */
 	ready &= events | POLLERR | POLLHUP;
@@ -800,33 +1022,86 @@ static void address_of(const char *host, unsigned char bytes[4])
 		bytes[i] = (unsigned char)(h >> (8 * i));
 }
 
-/* Whatever the name, the port must be a number. */
+/* The first label says which addresses there are. */
+static bool is_spelled(const char *host)
+{
+	size_t n = strcspn(host, ".");
+
+	for (size_t i = 0; i < n; i += 2)
+		if ((host[i] != 'a' && host[i] != 'h') || (host[i + 1] != '4' && host[i + 1] != '6'))
+			return false;
+	return n > 0;
+}
+
+static int spelled(const char *host, const unsigned char four[4], void *ret_addrs, size_t max, uint16_t port)
+{
+	int n = 0;
+
+	for (size_t i = 0; host[2 * i] != '.'; i++) {
+		unsigned char six[16] = { [15] = 1 }, hole[4] = { 192, 0, 2, (unsigned char)(i + 1) };
+		bool is_hole = host[2 * i] == 'h';
+
+		if (is_hole)
+			memcpy(six, "\x20\x01\x0d\xb8", 4);
+		six[14] = (unsigned char)(is_hole ? i : 0);
+		if (host[2 * i + 1] == '6')
+			n += put_addr(ret_addrs, i, max, AF_INET6, six, port);
+		else
+			n += put_addr(ret_addrs, i, max, AF_INET, is_hole ? hole : four, port);
+	}
+	return n;
+}
+
+static const struct {
+	const char *name;
+	uint16_t port;
+} services[] = { { "domain", 53 }, { "http", 80 }, { "https", 443 } };
+
+static int port_from(const char *service, uint16_t *ret)
+{
+	char *end = NULL;
+	unsigned long number = service[0] != '\0' ? strtoul(service, &end, 10) : 0;
+
+	*ret = (uint16_t)number;
+	if (end == NULL || *end == '\0')
+		return number <= UINT16_MAX ? 0 : -EINVAL;
+	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+		if (strcmp(services[i].name, service) != 0)
+			continue;
+		*ret = services[i].port;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 int tti_sim_lookup(struct tti_sim *sim, const char *host, const char *port, void *ret_addrs, size_t max)
 {
 	static const unsigned char loopback6[16] = { [15] = 1 };
 	static const unsigned char loopback[4] = { 127, 0, 0, 1 };
 	unsigned char bytes[16];
-	char *end = NULL;
-	unsigned long number = port != NULL && port[0] != '\0' ? strtoul(port, &end, 10) : 0;
+	uint16_t number;
+	int rc = port_from(port, &number);
 
 	(void)sim;
-	if ((end != NULL && *end != '\0') || number > UINT16_MAX)
-		return -EINVAL;
+	if (rc < 0)
+		return rc;
 	if (inet_pton(AF_INET, host, bytes) == 1)
-		return put_addr(ret_addrs, 0, max, AF_INET, bytes, (uint16_t)number);
+		return put_addr(ret_addrs, 0, max, AF_INET, bytes, number);
 	if (inet_pton(AF_INET6, host, bytes) == 1)
-		return put_addr(ret_addrs, 0, max, AF_INET6, bytes, (uint16_t)number);
+		return put_addr(ret_addrs, 0, max, AF_INET6, bytes, number);
 	if (strcmp(host, "localhost") == 0)
-		return put_addr(ret_addrs, 0, max, AF_INET, loopback, (uint16_t)number);
+		return put_addr(ret_addrs, 0, max, AF_INET, loopback, number);
 	if (!ends_in_sim(host))
 		return TT_ENOHOST;
 	address_of(host, bytes);
+	if (is_spelled(host))
+		return spelled(host, bytes, ret_addrs, max, number);
 	if (strncmp(host, "dual.", 5) == 0) {
-		int n = put_addr(ret_addrs, 0, max, AF_INET6, loopback6, (uint16_t)number);
+		int n = put_addr(ret_addrs, 0, max, AF_INET6, loopback6, number);
 
-		return n + put_addr(ret_addrs, 1, max, AF_INET, bytes, (uint16_t)number);
+		return n + put_addr(ret_addrs, 1, max, AF_INET, bytes, number);
 	}
-	return put_addr(ret_addrs, 0, max, AF_INET, bytes, (uint16_t)number);
+	return put_addr(ret_addrs, 0, max, AF_INET, bytes, number);
 }
 
 /* ---- the whole ---- */
@@ -848,8 +1123,12 @@ void tti_sim_net_fini(struct tti_sim *sim)
 	struct tti_sim_net *net = &sim->net;
 	struct tti_list *n;
 
+	for (size_t fd = 0; fd < net->fd_room; fd++)
+		if (net->by_fd[fd] != NULL)
+			tti_sim_close(sim, (int)fd);
+	/* Sockets that only messages carry, maybe each other's. */
 	while ((n = tti_list_first(&net->socks)) != NULL)
-		tti_sim_close(sim, TTI_CONTAINER_OF(n, struct tti_sim_sock, link)->fd);
+		sock_end(sim, TTI_CONTAINER_OF(n, struct tti_sim_sock, link));
 	while ((n = tti_list_pop_front(&net->paths)) != NULL)
 		tti_env_real.free(TTI_CONTAINER_OF(n, struct path, link));
 	tti_env_real.free(net->by_fd);

@@ -204,12 +204,14 @@ static void job_ends(struct tti_sim *sim, struct tti_sim_event *e)
 	tti_job_execute(job);
 }
 
-static int64_t job_delay(struct tti_sim *sim)
+static int64_t job_delay(struct tti_sim *sim, const struct tti_job *job)
 {
 	int64_t t = (int64_t)tti_sim_roll(sim, 100000);
 
 	if (tti_sim_fault(sim, TT_FAULT_POOL_DELAY))
 		t += (int64_t)tti_sim_roll(sim, (uint64_t)TT_MS(100));
+	if (job->job_class == TTI_JOB_FILES && tti_sim_fault(sim, TT_FAULT_FILE_SLOW))
+		t += (int64_t)tti_sim_roll(sim, (uint64_t)TT_SEC(1));
 	return t;
 }
 
@@ -219,7 +221,7 @@ static void job_starts(struct tti_sim *sim, struct tti_sim_event *e)
 
 	tti_sim_trace(sim, TTI_SIM_JOB, "start", j->serial, 0);
 	j->running = true;
-	tti_sim_at(sim, &j->event, sim->now + job_delay(sim), job_ends);
+	tti_sim_at(sim, &j->event, sim->now + job_delay(sim, j->job), job_ends);
 }
 
 static void offload(struct tti_runtime *rt, struct tti_job *job)
@@ -233,7 +235,7 @@ static void offload(struct tti_runtime *rt, struct tti_job *job)
 	j->serial = ++sim->job_serial;
 	tti_list_push_back(&sim->jobs, &j->link);
 	tti_sim_trace(sim, TTI_SIM_JOB, "submit", j->serial, job->job_class);
-	tti_sim_at(sim, &j->event, sim->now + job_delay(sim), job_starts);
+	tti_sim_at(sim, &j->event, sim->now + job_delay(sim, job), job_starts);
 }
 
 static bool withdraw(struct tti_runtime *rt, struct tti_job *job)
@@ -533,6 +535,7 @@ static void open_runtime(struct tti_sim *sim)
 	rt->oracle = &sim->oracle.base;
 	rt->offload = offload;
 	rt->withdraw = withdraw;
+	rt->file_ops = &tti_sim_file_ops;
 	rt->user = sim;
 	open_arena(rt);
 	rc = tti_runtime_init(rt, sim->workers);
@@ -572,6 +575,7 @@ static struct tti_sim *world_new(const tt_sim_options *options, const char *name
 	tti_sim_schedule_init(&sim->schedule, options);
 	tti_sim_oracle_init(sim);
 	tti_sim_net_init(sim);
+	tti_sim_files_init(sim);
 	return sim;
 }
 
@@ -657,6 +661,7 @@ static void close_runtime(struct tti_sim *sim)
 static void world_free(struct tti_sim *sim)
 {
 	tti_sim_net_fini(sim);
+	tti_sim_files_fini(sim);
 	while (tti_sim_next_event(sim) != NULL) {
 		/* Segments to ends that are closed: they free themselves when they arrive. */
 		sim->now = tti_sim_next_event(sim)->at;

@@ -11,6 +11,7 @@
  *             env.c    the seam of env/: clock, entropy, memory; aborts on the real world
  *             net.c    sockets as the kernel keeps them: buffers, backlog, ports
  *             stream.c the two directions of a connection
+ *             file.c   files in memory
  *             driver.c operations: effect at one time, completion at a later one
  *             schedule.c the choices of a run, to repeat and to vary
  *             oracle.c which task, which worker: random walk, PCT, replay
@@ -156,6 +157,27 @@ long tti_sim_try_poll(struct tti_sim *sim, int fd, unsigned events);
 
 bool tti_sim_fd_is_open(const struct tti_sim *sim, int fd);
 
+/* ---- file.c ---- */
+
+struct tti_sim_files {
+	struct tti_list inodes;              /* with a name, or open */
+	struct tti_sim_handle *handles;      /* [room]; number TTI_SIM_FILE_FIRST + index */
+	size_t room;
+	uint64_t next_inode;
+	uint64_t bytes;                      /* of all files */
+};
+
+/* Numbers of files are apart from those of sockets. */
+#define TTI_SIM_FILE_FIRST (1 << 20)
+
+extern const struct tti_file_ops tti_sim_file_ops;
+void tti_sim_files_init(struct tti_sim *sim);
+void tti_sim_files_fini(struct tti_sim *sim);
+/* The driver's part, for numbers of files. */
+static inline bool tti_sim_is_file(int fd) { return fd >= TTI_SIM_FILE_FIRST; }
+long tti_sim_file_operation(struct tti_sim *sim, const struct tti_io_op *op);
+int tti_sim_file_close(struct tti_sim *sim, int fd);
+
 /* ---- driver.c ---- */
 
 extern const struct tti_driver_ops tti_driver_sim;
@@ -231,6 +253,7 @@ struct tti_sim {
 	struct tti_sim_trace trace;
 	struct tti_sim_faults faults;
 	struct tti_sim_net net;
+	struct tti_sim_files files;
 	struct tti_sim_schedule schedule;
 	struct tti_sim_oracle oracle;
 	struct tti_rng entropy;

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include <tutti/testing.h>
@@ -358,13 +359,129 @@ TT_TEST_ON(sim_net, names_end_in_sim, TT_ON_SIM, ONLY_SIM)
 {
 	struct sockaddr_storage addrs[4];
 
-	EXPECT_EQ(driver()->ops->resolve(driver(), "db.sim", "5432", addrs, 4), 1);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "db.sim", "5432", addrs, 4), 1);
 	EXPECT_EQ(addrs[0].ss_family, AF_INET);
-	EXPECT_EQ(driver()->ops->resolve(driver(), "dual.db.sim", "5432", addrs, 4), 2);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "dual.db.sim", "5432", addrs, 4), 2);
 	EXPECT_EQ(addrs[0].ss_family, AF_INET6);
-	EXPECT_EQ(driver()->ops->resolve(driver(), "localhost", "1", addrs, 4), 1);
-	EXPECT_EQ(driver()->ops->resolve(driver(), "nowhere.example", "1", addrs, 4), TT_ENOHOST);
-	EXPECT_CODE(TT_WITHIN(-1, driver()->ops->resolve(driver(), "db.sim", "1", addrs, 4)), TT_ETIMEDOUT);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "localhost", "1", addrs, 4), 1);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "localhost", "https", addrs, 4), 1);
+	EXPECT_EQ(((const struct sockaddr_in *)(const void *)&addrs[0])->sin_port, htons(443));
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "localhost", "no-such-service", addrs, 4), -EINVAL);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "localhost", "65536", addrs, 4), -EINVAL);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "nowhere.example", "1", addrs, 4), TT_ENOHOST);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "h6a4a6.db.sim", "1", addrs, 4), 3);
+	EXPECT_EQ(addrs[0].ss_family, AF_INET6);
+	EXPECT_EQ(addrs[1].ss_family, AF_INET);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "a4a4a4a4a4.db.sim", "1", addrs, 4), 4);
+	EXPECT_EQ(tti_sim_lookup(tti_sim_here, "a4b4.db.sim", "1", addrs, 4), 1);
+}
+
+/* ---- datagrams ---- */
+
+static int udp(int port)
+{
+	int fd = driver()->ops->socket(driver(), AF_INET, SOCK_DGRAM, 0);
+
+	EXPECT_EQ(do_bind(fd, port), 0);
+	return fd;
+}
+
+static long send_to(int fd, int port, const void *buf, size_t n)
+{
+	struct sockaddr_in to = loopback(port);
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (port != 0) {
+		m.msg_name = &to;
+		m.msg_namelen = sizeof(to);
+	}
+	return perform(TTI_IO_SEND_MSG, fd, &m, 0, 0);
+}
+
+static long recv_from(int fd, void *buf, size_t n, int *ret_port)
+{
+	struct sockaddr_in from = { 0 };
+	struct iovec iov = { .iov_base = buf, .iov_len = n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	long rc;
+
+	m.msg_name = &from;
+	m.msg_namelen = sizeof(from);
+	rc = perform(TTI_IO_RECV_MSG, fd, &m, 0, MSG_TRUNC);
+	*ret_port = ntohs(from.sin_port);
+	return rc;
+}
+
+TT_TEST_ON(sim_net, a_datagram_comes_whole_with_its_sender, TT_ON_SIM, ONLY_SIM)
+{
+	int a = udp(0), b = udp(0), port = 0;
+	char buf[4];
+
+	EXPECT_EQ(send_to(a, port_of(b), "abcdef", 6), 6);
+	EXPECT_EQ(recv_from(b, buf, sizeof(buf), &port), 6);
+	EXPECT_EQ(port, port_of(a));
+	EXPECT_EQ(memcmp(buf, "abcd", 4), 0);
+	EXPECT_EQ(send_to(a, port_of(b), buf, 0), 0);
+	EXPECT_EQ(recv_from(b, buf, sizeof(buf), &port), 0);
+	EXPECT_EQ(do_connect(a, port_of(b)), 0);
+	EXPECT_EQ(send_to(a, 0, "x", 1), 1);
+	EXPECT_EQ(do_poll(b, POLLIN), POLLIN);
+	EXPECT_EQ(recv_from(b, buf, sizeof(buf), &port), 1);
+	EXPECT_EQ(send_to(b, 0, "x", 1), -EDESTADDRREQ);
+	EXPECT_EQ(send_to(a, 0, NULL, 70000), -EMSGSIZE);
+	/* TCP has ports of its own. */
+	do_close(listener(1));
+	do_close(a);
+	do_close(b);
+}
+
+TT_TEST_ON(sim_net, a_connected_socket_hears_of_nobody, TT_ON_SIM, ONLY_SIM)
+{
+	int a = udp(0), b = udp(0), stranger = udp(0), to = port_of(b), port = 0;
+	char c;
+
+	EXPECT_EQ(do_connect(a, to), 0);
+	EXPECT_EQ(send_to(stranger, port_of(a), "s", 1), 1);
+	EXPECT_EQ(send_to(b, port_of(a), "b", 1), 1);
+	EXPECT_EQ(recv_from(a, &c, 1, &port), 1);
+	EXPECT_EQ(c, 'b');
+	do_close(b);
+	EXPECT_EQ(send_to(a, 0, "x", 1), 1);
+	EXPECT_EQ(recv_from(a, &c, 1, &port), -ECONNREFUSED);
+	/* Once. */
+	EXPECT_EQ(send_to(a, 0, "x", 1), 1);
+	EXPECT_EQ(recv_from(a, &c, 1, &port), -ECONNREFUSED);
+	do_close(a);
+	do_close(stranger);
+}
+
+/* An accept of a peer without a name has the length Linux gives it. */
+TT_TEST_ON(sim_net, an_unnamed_unix_peer_has_a_family, TT_ON_SIM, ONLY_SIM)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+	int l = driver()->ops->socket(driver(), AF_UNIX, SOCK_STREAM, 0), fd, accepted;
+	struct tti_io_wait io;
+	uint32_t len = 99;
+
+	memcpy(name.sun_path, "\0peer", 5);
+	EXPECT_EQ(driver()->ops->bind(driver(), l, &name, 7), 0);
+	EXPECT_EQ(driver()->ops->listen(driver(), l, 1), 0);
+	fd = driver()->ops->socket(driver(), AF_UNIX, SOCK_STREAM, 0);
+	EXPECT_EQ(perform(TTI_IO_CONNECT, fd, &name, 7, 0), 0);
+	tti_io_wait_init(&io, TTI_IO_ACCEPT, "test", NULL);
+	io.op.fd = l;
+	io.op.buf = &peer;
+	io.op.len = sizeof(peer);
+	io.op.addr_len = &len;
+	accepted = (int)tti_io_perform(&io);
+	EXPECT_GE(accepted, 0);
+	EXPECT_EQ(len, sizeof(sa_family_t));
+	EXPECT_EQ(peer.ss_family, AF_UNIX);
+	do_close(accepted);
+	do_close(fd);
+	do_close(l);
 }
 
 /* ---- cancels ---- */

@@ -211,6 +211,7 @@ struct tti_sim_conn *tti_sim_conn_new(struct tti_sim *sim, bool local, uint32_t 
 		c->ends[i].side = i;
 		c->ends[i].out.cap = cap;
 		tti_list_init(&c->ends[i].queue_link);
+		tti_list_init(&c->ends[i].out.rights);
 	}
 	tti_list_push_back(&sim->net.conns, &c->link);
 	if (!local)
@@ -221,6 +222,8 @@ struct tti_sim_conn *tti_sim_conn_new(struct tti_sim *sim, bool local, uint32_t 
 void tti_sim_conn_free(struct tti_sim *sim, struct tti_sim_conn *c)
 {
 	tti_sim_unschedule(sim, &c->trouble);
+	tti_sim_end_drop_rights(sim, &c->ends[0]);
+	tti_sim_end_drop_rights(sim, &c->ends[1]);
 	tti_list_unlink(&c->link);
 	tti_env_real.free(c->ends[0].out.ring);
 	tti_env_real.free(c->ends[1].out.ring);
@@ -251,6 +254,7 @@ void tti_sim_end_close(struct tti_sim *sim, struct tti_sim_end *end, bool reset)
 	}
 	end->closed = true;
 	in->consumed = in->arrived;
+	tti_sim_end_drop_rights(sim, tti_sim_peer(end));
 	/* On a wire the other side learns of it when a segment arrives. */
 	if (c->local)
 		changed(sim, tti_sim_peer(end));
@@ -269,6 +273,40 @@ int tti_sim_end_shutdown(struct tti_sim *sim, struct tti_sim_end *end, int how)
 	}
 	changed(sim, end);
 	return 0;
+}
+
+/* ---- descriptors on their way ---- */
+
+void tti_sim_rights_drop(struct tti_sim *sim, struct tti_sim_rights *rights)
+{
+	tti_list_unlink(&rights->link);
+	for (unsigned i = 0; i < rights->n; i++)
+		tti_sim_sock_put(sim, rights->socks[i]);
+	tti_env_real.free(rights);
+}
+
+/* Those that this end wrote and nobody read. */
+void tti_sim_end_drop_rights(struct tti_sim *sim, struct tti_sim_end *end)
+{
+	struct tti_list *n;
+
+	while ((n = tti_list_first(&end->out.rights)) != NULL)
+		tti_sim_rights_drop(sim, TTI_CONTAINER_OF(n, struct tti_sim_rights, link));
+}
+
+/* How far a read may go, and what it then takes off. */
+static uint64_t read_bound(struct tti_sim_dir *in, struct tti_sim_rights **ret_rights)
+{
+	struct tti_list *n = tti_list_first(&in->rights);
+	struct tti_sim_rights *r = n != NULL ? TTI_CONTAINER_OF(n, struct tti_sim_rights, link) : NULL;
+
+	*ret_rights = NULL;
+	if (r == NULL)
+		return UINT64_MAX;
+	if (r->at > in->consumed)
+		return r->at - in->consumed;
+	*ret_rights = r;
+	return r->upto - in->consumed;
 }
 
 /* ---- bytes ---- */
@@ -301,18 +339,24 @@ static int take_error(struct tti_sim_end *end)
 	return error;
 }
 
-long tti_sim_end_read(struct tti_sim *sim, struct tti_sim_end *end, void *buf, size_t n)
+long tti_sim_end_read_rights(struct tti_sim *sim, struct tti_sim_end *end, void *buf, size_t n,
+                             struct tti_sim_rights **ret_rights)
 {
 	struct tti_sim_dir *in = incoming(end);
-	uint64_t there = in->arrived - in->consumed;
+	uint64_t there = in->arrived - in->consumed, bound;
 
+	*ret_rights = NULL;
 	if (n == 0)
 		return 0;
 	if (there > 0 && !end->read_shut) {
+		bound = read_bound(in, ret_rights);
+		there = there < bound ? there : bound;
 		n = n < there ? n : (size_t)there;
 		if (n > 1 && tti_sim_fault(sim, TT_FAULT_PARTIAL_READ))
 			n = 1 + (size_t)tti_sim_roll(sim, n - 1);
 		copy_out(in, buf, n);
+		if (*ret_rights != NULL)
+			tti_list_unlink(&(*ret_rights)->link);
 		/* The writer hears of the room when the acknowledgement arrives. */
 		transmit(sim, end, SEGMENT_WINDOW);
 		return (long)n;
@@ -324,7 +368,24 @@ long tti_sim_end_read(struct tti_sim *sim, struct tti_sim_end *end, void *buf, s
 	return -EAGAIN;
 }
 
+long tti_sim_end_read(struct tti_sim *sim, struct tti_sim_end *end, void *buf, size_t n)
+{
+	struct tti_sim_rights *rights;
+	long rc = tti_sim_end_read_rights(sim, end, buf, n, &rights);
+
+	/* As Linux does it: who does not ask for descriptors has them closed. */
+	if (rights != NULL)
+		tti_sim_rights_drop(sim, rights);
+	return rc;
+}
+
 long tti_sim_end_write(struct tti_sim *sim, struct tti_sim_end *end, const void *buf, size_t n)
+{
+	return tti_sim_end_write_rights(sim, end, buf, n, NULL);
+}
+
+long tti_sim_end_write_rights(struct tti_sim *sim, struct tti_sim_end *end, const void *buf, size_t n,
+                              struct tti_sim_rights *rights)
 {
 	struct tti_sim_dir *out = &end->out;
 	uint64_t room = out->cap - (out->written - out->consumed);
@@ -342,6 +403,11 @@ long tti_sim_end_write(struct tti_sim *sim, struct tti_sim_end *end, const void 
 	n = n < room ? n : (size_t)room;
 	if (n > 1 && tti_sim_fault(sim, TT_FAULT_PARTIAL_WRITE))
 		n = 1 + (size_t)tti_sim_roll(sim, n - 1);
+	if (rights != NULL) {
+		rights->at = out->written;
+		rights->upto = out->written + n;
+		tti_list_push_back(&out->rights, &rights->link);
+	}
 	copy_in(out, buf, n);
 	transmit(sim, end, SEGMENT_DATA);
 	return (long)n;
