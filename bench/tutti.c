@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <tutti/tutti.h>
@@ -431,6 +432,151 @@ static int offload(long n)
 	return 0;
 }
 
+/* ---- computing ---- */
+
+/* Like a plain call, what the compiler inlines of it into itself is no merit of ours. */
+TT_TASK_DECLARE(fib, (long, n), (long *, ret));
+
+__attribute__((noinline)) int fib(long n, long *ret)
+{
+	long a = 0, b = 0;
+
+	if (n < 2) {
+		*ret = n;
+		return 0;
+	}
+	TT_TRY(tt_fork2((fib, n - 1, &a), (fib, n - 2, &b)));
+	*ret = a + b;
+	return 0;
+}
+
+static int fork_fib(long n)
+{
+	long got = 0, zero = 0;
+	double t = now_ns();
+	int rc = tt_fork2((fib, n, &got), (fib, 0, &zero));
+
+	t = now_ns() - t;
+	require(rc == 0 && got == fib_seq(n));
+	out(bench_name, t / forks(n), "ns/fork");
+	return 0;
+}
+
+static double sum_range(const double *items, size_t n)
+{
+	double s[4] = { 0, 0, 0, 0 };
+	size_t i = 0;
+
+	for (; i + 4 <= n; i += 4)
+		for (size_t k = 0; k < 4; k++)
+			s[k] += items[i + k];
+	for (; i < n; i++)
+		s[0] += items[i];
+	return s[0] + s[1] + s[2] + s[3];
+}
+
+TT_TASK(sum_fold, (size_t, first), (size_t, end), (double *, acc), (const double *, items))
+{
+	*acc += sum_range(items + first, end - first);
+	return 0;
+}
+
+TT_TASK(sum_join, (double *, left), (double *, right))
+{
+	*left += *right;
+	return 0;
+}
+
+static int par_sum(long n)
+{
+	size_t bytes = ((size_t)n * 8 + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1);
+	double *items = aligned_alloc(2 << 20, bytes), best = 1e18, best_seq = 1e18, total = 0;
+	int rc = 0;
+
+	require(items != NULL);
+	if (getenv("SMALL_PAGES") == NULL)
+		madvise(items, bytes, MADV_HUGEPAGE);
+	for (long i = 0; i < n; i++)
+		items[i] = (double)(i % 1000);
+	for (int k = 0; k < 3 && rc == 0; k++) {
+		double t = now_ns(), sum = 0;
+
+		rc = tt_par_reduce((size_t)n, &sum, (sum_fold, items), (sum_join));
+		t = now_ns() - t;
+		best = t < best ? t : best;
+		t = now_ns();
+		total = sum_range(items, (size_t)n);
+		t = now_ns() - t;
+		best_seq = t < best_seq ? t : best_seq;
+		require(sum == total);
+	}
+	out(bench_name, best / 1e6, "ms");
+	out("par_sum_seq", best_seq / 1e6, "ms");
+	free(items);
+	return rc;
+}
+
+TT_TASK(heavy_fold, (size_t, first), (size_t, end), (uint64_t *, acc))
+{
+	for (size_t i = first; i < end; i++)
+		*acc += heavy(i);
+	return 0;
+}
+
+TT_TASK(heavy_join, (uint64_t *, left), (uint64_t *, right))
+{
+	*left += *right;
+	return 0;
+}
+
+static int par_heavy(long n)
+{
+	uint64_t sum = 0, seq = 0;
+	double t = now_ns();
+	int rc = tt_par_reduce((size_t)n, &sum, (heavy_fold), (heavy_join));
+
+	out(bench_name, (now_ns() - t) / 1e6, "ms");
+	t = now_ns();
+	for (uint64_t i = 0; i < (uint64_t)n; i++)
+		seq += heavy(i);
+	out("par_heavy_seq", (now_ns() - t) / 1e6, "ms");
+	require(rc == 0 && sum == seq);
+	return 0;
+}
+
+TT_SORT(words, uint64_t, a, b, *a < *b);
+
+static int compare_words(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* by_less: by comparisons, as records would be; else by the bits of the keys. */
+static int sort_words(long n, bool by_less)
+{
+	size_t bytes = (size_t)n * sizeof(uint64_t);
+	uint64_t *keys = malloc(bytes), *expected = malloc(bytes), seed = 99;
+	double t;
+	int rc;
+
+	require(keys != NULL && expected != NULL);
+	for (long i = 0; i < n; i++)
+		keys[i] = expected[i] = rng_next(&seed);
+	t = now_ns();
+	rc = by_less ? tt_par_sort(words, keys, (size_t)n) : tt_par_sort_u64(keys, (size_t)n);
+	out(bench_name, (now_ns() - t) / 1e6, "ms");
+	qsort(expected, (size_t)n, sizeof(uint64_t), compare_words);
+	require(rc == 0 && memcmp(keys, expected, bytes) == 0);
+	free(keys);
+	free(expected);
+	return 0;
+}
+
+static int par_sort(long n) { return sort_words(n, false); }
+static int par_sort_less(long n) { return sort_words(n, true); }
+
 /* ---- TCP echo ---- */
 
 TT_TASK(echo_connection, (tt_fd *, conn, tt_fd_close))
@@ -495,6 +641,12 @@ static const struct bench {
 	{ "timer_sleep", timer_sleep, 100000, 1 },
 	{ "parked", parked, 100000, 1 },
 	{ "offload", offload, 30000, 1 },
+	{ "fib_1", fork_fib, 35, 1 },
+	{ "fib_n", fork_fib, 35, 0 },
+	{ "par_sum", par_sum, 100000000, 0 },
+	{ "par_heavy", par_heavy, 10000000, 0 },
+	{ "par_sort", par_sort, 10000000, 0 },
+	{ "par_sort_less", par_sort_less, 10000000, 0 },
 };
 
 TT_TASK(run_bench, (const struct bench *, b), (long, size))
@@ -505,6 +657,7 @@ TT_TASK(run_bench, (const struct bench *, b), (long, size))
 int main(int argc, char **argv)
 {
 	tt_main_options o = { .workers = 1 };
+	char text[16];
 
 	if (argc == 3 && strcmp(argv[1], "echo") == 0)
 		return tt_main_with(&o, echo_server, argv[2]);
@@ -513,6 +666,8 @@ int main(int argc, char **argv)
 			continue;
 		bench_name = benches[i].name;
 		o.workers = benches[i].workers > 0 ? benches[i].workers : (unsigned)workers();
+		snprintf(text, sizeof(text), "%u", o.workers);
+		setenv("TUTTI_COMPUTE", text, 0);
 		return tt_main_with(&o, run_bench, &benches[i], argc > 2 ? atol(argv[2]) : 0L);
 	}
 	fprintf(stderr, "usage: bench-tutti BENCH [size] | echo PORT\n");

@@ -13,7 +13,8 @@
 #	test-timeout: 300       seconds, instead of 120
 #	test-serial             never beside another test
 #	test-labels: wall slow  further ctest labels
-#	model-sources: src/...  (tests/model) the sources compiled with it under TT_MODEL
+#	model-sources: src/...  (tests/model) the sources compiled with it under TT_MODEL; @task,
+#	                        @worker, @scope: those layers with what they stand on
 
 set(TT_CONFIGURATIONS sim1 sim4 epoll1 epoll4 uring1 uring4)
 set(tt_runner "")
@@ -189,6 +190,13 @@ endif()
 # Model tests: the named sources, the checker and the test are one TT_MODEL program.
 # The checker is the scheduler here, so sanitizers and the library stay out. What a model
 # asserts is what it proves: assertions are on in every build.
+set(model_arch src/arch/x86_64/switch.S src/arch/aarch64/switch.S)
+set(model_task src/base/spin.c src/env/env.c src/env/frames.c src/task/task.c src/task/error.c
+	src/task/error_text.c src/task/error_trace.c src/wait/wait.c ${model_arch})
+set(model_worker src/sched/worker.c src/sched/call.c src/timer/wheel.c src/fiber/fiber.c src/fiber/guard.c
+	src/fiber/slab.c src/fiber/overflow.c ${model_task})
+set(model_scope src/scope/scope.c src/scope/canceller.c src/scope/group.c src/scope/idle.c
+	src/scope/start.c src/scope/restart.c src/scope/local.c ${model_worker})
 set(model_options -UTT_NO_ASSERT -UTT_VERIFY -DTT_VERIFY)
 if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	file(GLOB checker CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/model/*.c)
@@ -206,7 +214,15 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	foreach(file IN LISTS files)
 		get_filename_component(short ${file} NAME_WE)
 		string(REGEX REPLACE "_test$" "" short ${short})
-		tt_file_says(${file} "model-sources" sources)
+		tt_file_says(${file} "model-sources" words)
+		set(sources "")
+		foreach(word IN LISTS words)
+			if(word MATCHES "^@(.*)$")
+				list(APPEND sources ${model_${CMAKE_MATCH_1}})
+			else()
+				list(APPEND sources ${word})
+			endif()
+		endforeach()
 		list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/)
 		set(target model_${short}_test)
 		add_executable(${target} ${file} ${sources})

@@ -10,7 +10,8 @@
 
 TT_BEGIN_DECLS
 
-TT_API tt_verb_ tt_verb_blocking_; /* on: NULL; what the function returned, or a code */
+/* on: NULL; what the function returned, or a code */
+TT_API tt_verb_ tt_verb_blocking_, tt_verb_blocking_abandon_;
 
 TT_END_DECLS
 
@@ -28,5 +29,23 @@ TT_END_DECLS
  * Threads    any task
  */
 #define tt_blocking(...) tt_must_result_(TT_CALL_(tt_verb_blocking_, NULL, __VA_ARGS__))
+
+/*
+ * tt_blocking_abandon(name, args...) - the same for what may hang: a cancel does not wait for it.
+ * The job then goes on alone, its result is dropped; the end of the runtime waits for it.
+ *
+ * Every argument must be owned: a value, or a pointer with a destructor in its TT_TASK. One
+ * that points into the caller's frame, as tt_blocking's may, would outlive it.
+ *
+ * Blocks     yes; always a checkpoint
+ * Returns    what the function returned
+ * Cancelled  TT_ECANCELED at once. If it had not started, destructors have run; if it had, it
+ *            has its arguments and ends on its own
+ * Errors     the function's; -ENOMEM, -EAGAIN: no thread or no memory, and destructors have run
+ * Ownership  the function's, from its first instruction
+ * Threads    any task
+ */
+#define tt_blocking_abandon(...) \
+	tt_must_result_(TT_CALL_(tt_verb_blocking_abandon_, NULL, __VA_ARGS__))
 
 #endif

@@ -5,6 +5,12 @@
  *
  * Lock        one spinlock per class guards queue, idle list and counts. Threads sleep on
  *             a futex of their own, outside it.
+ * Spin        An idle thread spins before it sleeps, because a wake-up costs more than most
+ *             jobs: one thread of a class at a time, and longer the more often a job came
+ *             meanwhile. Who hands over to one that spins makes no system call.
+ *
+ *      word     ASLEEP <---- gives up ---- SPINNING
+ *                  \---> HANDED_OVER <-------/         then read t->job
  * Invariants  A queued job implies that a thread of its class runs (n_running > 0), and a
  *             thread leaves only under the lock that finds the queue empty: no job is left
  *             behind for ever. A failure to start a thread (EAGAIN) is reported only when
@@ -15,19 +21,39 @@
 
 #include <tutti/blocking.h>
 
+#include <string.h>
+
 #include "base/panic.h"
 #include "wait/wait.h"
 
 #define IDLE_FOR TT_SEC(10)
 
-static const unsigned class_cap[TTI_JOB_CLASSES] = { [TTI_JOB_USER] = 512, [TTI_JOB_DNS] = 8 };
+/* Turns of the spin; one is 15 to 45 ns. */
+#define SPIN_MIN 32
+#define SPIN_MAX 2048
+
+static const unsigned class_cap[TTI_JOB_CLASSES] = {
+	[TTI_JOB_USER] = 512, [TTI_JOB_FILES] = 64, [TTI_JOB_DNS] = 8,
+};
+
+enum thread_word { ASLEEP, SPINNING, HANDED_OVER };
+
+int tti_blocking_spin_max = -1;
+
+/* Where there is one processor, a thread that spins keeps away the one it waits for. */
+static unsigned spin_max(void)
+{
+	if (tti_blocking_spin_max >= 0)
+		return (unsigned)tti_blocking_spin_max;
+	return tti_env_cpu_count() > 1 ? SPIN_MAX : 0;
+}
 
 struct pool_thread {
 	struct tti_thread thread;
 	struct tti_list link;                /* in idle, or in ended; guarded by the lock */
 	struct pool *pool;
 	struct tti_job *job;                 /* handed over; guarded by the lock until woken */
-	tti_atomic_u32 word;                 /* futex: 1 once a job or the end was handed over */
+	tti_atomic_u32 word;                 /* futex: enum thread_word */
 	bool idle;                           /* guarded by the lock */
 };
 
@@ -39,11 +65,14 @@ struct pool {
 	unsigned n_threads, cap;             /* started or being started; its bound */
 	unsigned n_running;                  /* of those that have come to life and not left */
 	bool closing;
+	bool spinner;                        /* a thread spins; guarded by the lock */
+	unsigned spins, spins_max;           /* turns the next one spins; guarded by the lock */
 	const struct tti_env_ops *env;       /* of the runtime; bound by each thread */
 };
 
 struct pools {
 	struct pool classes[TTI_JOB_CLASSES];
+	tti_atomic_ptr compute;              /* compute.c */
 };
 
 /* ---- threads ---- */
@@ -95,15 +124,48 @@ static bool leave_if_idle(struct pool *p, struct pool_thread *t)
 	return gone;
 }
 
-/* NULL: the thread has left the pool. */
-static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t)
+/* Twice as long after a spin that paid, half as long after one that did not. */
+static void spin_ended(struct pool *p, bool paid)
 {
-	int64_t until = tti_env_now() + IDLE_FOR;
+	unsigned most = p->spins_max, least = most < SPIN_MIN ? most : SPIN_MIN;
 
-	/* acquire: pairs with the release in hand_over(). */
-	while (tti_load_acquire(&t->word) == 0)
-		if (tti_env_futex_wait(&t->word, 0, until) == TT_ETIMEDOUT && leave_if_idle(p, t))
+	tti_spin_lock(&p->lock);
+	p->spinner = false;
+	p->spins = paid ? p->spins * 2 : p->spins / 2;
+	p->spins = p->spins > most ? most : p->spins < least ? least : p->spins;
+	tti_spin_unlock(&p->lock);
+}
+
+static void spin_for_job(struct pool *p, struct pool_thread *t, unsigned turns)
+{
+	uint32_t spinning = SPINNING;
+	bool paid = false;
+
+	for (unsigned i = 0; i < turns && !paid; i++) {
+		tti_cpu_relax();
+		/* acquire: pairs with the acq_rel in hand_over(). */
+		paid = tti_load_acquire(&t->word) == HANDED_OVER;
+	}
+	/* acquire: pairs with the acq_rel in hand_over(), which wakes us once it finds ASLEEP. */
+	if (!paid)
+		paid = !tti_cas_acquire(&t->word, &spinning, ASLEEP);
+	spin_ended(p, paid);
+}
+
+/* NULL: the thread has left the pool. */
+static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t, unsigned spins)
+{
+	int64_t until = 0;
+
+	if (spins > 0)
+		spin_for_job(p, t, spins);
+	/* acquire: pairs with the acq_rel in hand_over(). */
+	while (tti_load_acquire(&t->word) != HANDED_OVER) {
+		if (until == 0)
+			until = tti_env_now() + IDLE_FOR;
+		if (tti_env_futex_wait(&t->word, ASLEEP, until) == TT_ETIMEDOUT && leave_if_idle(p, t))
 			return NULL;
+	}
 	if (t->job == NULL) {
 		tti_spin_lock(&p->lock);
 		leave(p, t);
@@ -116,22 +178,25 @@ static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t)
 static struct tti_job *next_job(struct pool *p, struct pool_thread *t)
 {
 	struct tti_job *j;
+	unsigned spins = 0;
 	bool wait;
 
 	tti_spin_lock(&p->lock);
 	j = queue_pop(p);
 	wait = j == NULL && !p->closing;
 	if (wait) {
+		spins = p->spinner ? 0 : p->spins;
+		p->spinner |= spins > 0;
 		t->job = NULL;
 		/* relaxed: others write it only after they found t on the list, under the lock. */
-		tti_store_relaxed(&t->word, 0);
+		tti_store_relaxed(&t->word, spins > 0 ? SPINNING : ASLEEP);
 		t->idle = true;
 		tti_list_push_front(&p->idle, &t->link);
 	} else if (j == NULL) {
 		leave(p, t);
 	}
 	tti_spin_unlock(&p->lock);
-	return wait ? wait_for_job(p, t) : j;
+	return wait ? wait_for_job(p, t, spins) : j;
 }
 
 static void thread_main(void *arg)
@@ -187,9 +252,10 @@ static int start_thread(struct pool *p, struct tti_job *j)
 
 static void hand_over(struct pool_thread *t)
 {
-	/* release: pairs with the acquire in wait_for_job(). The thread may be gone after. */
-	tti_store_release(&t->word, 1);
-	tti_env_futex_wake(&t->word, 1);
+	/* acq_rel: pairs with the acquires in spin_for_job() and wait_for_job(). The thread may be
+	 * gone after. */
+	if (tti_exchange_acq_rel(&t->word, HANDED_OVER) == ASLEEP)
+		tti_env_futex_wake(&t->word, 1);
 }
 
 static void enqueue(struct pool *p, struct tti_job *j)
@@ -255,32 +321,52 @@ static int pool_submit(struct pool *p, struct tti_job *j)
 	return rc < 0 ? settle_without_thread(p, j, rc) : 0;
 }
 
+static void pool_init(struct pool *p, unsigned cap, unsigned spins, const struct tti_env_ops *env)
+{
+	tti_spin_init(&p->lock);
+	tti_list_init(&p->queue);
+	tti_list_init(&p->idle);
+	tti_list_init(&p->ended);
+	p->cap = cap;
+	p->env = env;
+	p->spins = p->spins_max = spins;
+}
+
 static struct pools *pools_of(struct tti_runtime *rt)
 {
 	/* acquire: pairs with the acq_rel compare-and-swap below. */
 	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
 	void *none = NULL;
+	unsigned spins;
 
 	if (ps != NULL)
 		return ps;
 	ps = tti_env_zalloc(sizeof(*ps));
 	if (ps == NULL)
 		return NULL;
-	for (int c = 0; c < TTI_JOB_CLASSES; c++) {
-		struct pool *p = &ps->classes[c];
-
-		tti_spin_init(&p->lock);
-		tti_list_init(&p->queue);
-		tti_list_init(&p->idle);
-		tti_list_init(&p->ended);
-		p->cap = class_cap[c];
-		p->env = rt->env;
-	}
+	spins = spin_max();
+	for (int c = 0; c < TTI_JOB_CLASSES; c++)
+		pool_init(&ps->classes[c], class_cap[c], spins, rt->env);
 	/* acq_rel: pairs with the acquire above; two workers may come at once. */
 	if (tti_cas_acq_rel(&rt->blocking_pool, &none, (void *)ps))
 		return ps;
 	tti_env_free(ps);
 	return none;
+}
+
+tti_atomic_ptr *tti_compute_slot(struct tti_runtime *rt)
+{
+	struct pools *ps = pools_of(rt);
+
+	return ps != NULL ? &ps->compute : NULL;
+}
+
+tti_atomic_ptr *tti_compute_slot_if_any(struct tti_runtime *rt)
+{
+	/* acquire: pairs with the acq_rel in pools_of(). */
+	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
+
+	return ps != NULL ? &ps->compute : NULL;
 }
 
 int tti_job_submit(struct tti_job *j, enum tti_job_class c)
@@ -359,10 +445,17 @@ void tti_blocking_shutdown(struct tti_runtime *rt)
 
 struct call {
 	struct tti_job job;
-	struct tti_waiter waiter;
+	struct call_wait *wait;              /* home's thread only; NULL once abandoned */
 	const struct tt_task_type *type;
-	void *args;                          /* in the caller's frame, which waits */
+	void *args;                          /* the caller's, or a copy behind this record */
 	int rc;
+};
+
+/* In the frame of the task that waits. */
+struct call_wait {
+	struct tti_waiter waiter;
+	struct call *call;
+	bool abandoned;
 };
 
 static void call_run(struct tti_job *j)
@@ -376,18 +469,33 @@ static void call_back(struct tti_msg *m)
 {
 	struct call *c = TTI_CONTAINER_OF(m, struct call, job.msg);
 
-	if (tti_claim(&c->waiter))
-		tti_wake(&c->waiter);
+	if (c->wait == NULL) {
+		tti_error_clear(&c->job.err);
+		tti_env_free(c);
+		return;
+	}
+	if (tti_claim(&c->wait->waiter))
+		tti_wake(&c->wait->waiter);
 }
 
 /* A cancelled task withdraws a job that has not begun; one that runs has the caller's
  * frame in its hands and is waited for. */
-static void call_abort(struct tti_waiter *w)
+static void abort_or_wait(struct tti_waiter *w)
 {
-	struct call *c = TTI_CONTAINER_OF(w, struct call, waiter);
-
-	if (tti_job_withdraw(&c->job))
+	if (tti_job_withdraw(&TTI_CONTAINER_OF(w, struct call_wait, waiter)->call->job))
 		tti_abort_by_claim(w);
+}
+
+/* The same for one with a record and arguments of its own: it goes on without us. */
+static void abort_or_abandon(struct tti_waiter *w)
+{
+	struct call_wait *wait = TTI_CONTAINER_OF(w, struct call_wait, waiter);
+
+	if (!tti_job_withdraw(&wait->call->job)) {
+		wait->abandoned = true;
+		wait->call->wait = NULL;
+	}
+	tti_abort_by_claim(w);
 }
 
 static int refuse(const struct tt_task_type *type, const void *args, int rc)
@@ -397,35 +505,96 @@ static int refuse(const struct tt_task_type *type, const void *args, int rc)
 	return rc;
 }
 
-intptr_t tt_verb_blocking_(void *on, const tt_task_type *type, const void *args, const char *site)
+/* Hands the job over and waits. 0: it ran; a code: it did not, or *ret_abandoned. */
+static int call_and_wait(struct call *c, enum tti_job_class job_class, void (*abort)(struct tti_waiter *),
+                         const char *site, bool *ret_abandoned)
 {
-	struct tt_task *t = tti_current_or_panic("tt_blocking");
-	struct call c;
+	struct call_wait wait = { .call = c };
 	int rc;
 
-	(void)on;
-	if (t == NULL)
-		return refuse(type, args, TT_EWRONGCTX);
-	rc = tti_checkpoint();
+	c->wait = &wait;
+	c->job.run = call_run;
+	c->job.msg.handle = call_back;
+	tti_waiter_init(&wait.waiter, "blocking call", (const void *)c->type);
+	wait.waiter.abort = abort;
+	wait.waiter.reason.site = site;
+	rc = tti_job_submit(&c->job, job_class);
 	if (rc < 0)
-		return refuse(type, args, rc);
+		return rc;
+	tti_park(&wait.waiter);
+	*ret_abandoned = wait.abandoned;
+	return wait.waiter.rc;
+}
+
+/* It ran to its end: the task gets what explains its code. */
+static int call_result(struct call *c)
+{
+	if (c->rc < 0) {
+		tti_error_set_code(&c->job.err, c->rc);
+		tti_error_move(&tti_current()->err, &c->job.err);
+	}
+	tti_error_clear(&c->job.err);
+	return c->rc;
+}
+
+static int call_and_stay(enum tti_job_class job_class, const struct tt_task_type *type, const void *args,
+                         const char *site)
+{
+	struct call c;
+	bool abandoned;
+	int rc;
+
 	c.type = type;
 	c.args = (void *)(uintptr_t)args;
-	c.job.run = call_run;
-	c.job.msg.handle = call_back;
-	tti_waiter_init(&c.waiter, "blocking call", (const void *)type);
-	c.waiter.abort = call_abort;
-	c.waiter.reason.site = site;
-	rc = tti_job_submit(&c.job, TTI_JOB_USER);
+	rc = call_and_wait(&c, job_class, abort_or_wait, site, &abandoned);
+	return rc < 0 ? refuse(type, args, rc) : call_result(&c);
+}
+
+static int call_and_leave(enum tti_job_class job_class, const struct tt_task_type *type, const void *args,
+                          const char *site)
+{
+	size_t align = type->align > 16 ? type->align : 16;
+	struct call *c = tti_env_alloc(sizeof(*c) + align + type->size);
+	bool abandoned = false;
+	int rc;
+
+	if (c == NULL)
+		return refuse(type, args, TT_ENOMEM);
+	c->type = type;
+	c->args = (void *)(((uintptr_t)(c + 1) + align - 1) & ~(uintptr_t)(align - 1));
+	if (type->size > 0)
+		memcpy(c->args, args, type->size);
+	rc = call_and_wait(c, job_class, abort_or_abandon, site, &abandoned);
+	if (abandoned)
+		return rc;
+	rc = rc < 0 ? refuse(type, c->args, rc) : call_result(c);
+	tti_env_free(c);
+	return rc;
+}
+
+int tti_blocking_call(enum tti_job_class job_class, enum tti_job_cancel cancel, const struct tt_task_type *type,
+                      const void *args, const char *site)
+{
+	int rc = tti_checkpoint();
+
 	if (rc < 0)
 		return refuse(type, args, rc);
-	tti_park(&c.waiter);
-	if (c.waiter.rc < 0)
-		return refuse(type, args, c.waiter.rc);
-	if (c.rc < 0) {
-		tti_error_set_code(&c.job.err, c.rc);
-		tti_error_move(&t->err, &c.job.err);
-	}
-	tti_error_clear(&c.job.err);
-	return c.rc;
+	return cancel == TTI_ABANDON ? call_and_leave(job_class, type, args, site)
+	                             : call_and_stay(job_class, type, args, site);
+}
+
+intptr_t tt_verb_blocking_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	(void)on;
+	if (tti_current_or_panic("tt_blocking") == NULL)
+		return refuse(type, args, TT_EWRONGCTX);
+	return tti_blocking_call(TTI_JOB_USER, TTI_WAIT, type, args, site);
+}
+
+intptr_t tt_verb_blocking_abandon_(void *on, const tt_task_type *type, const void *args, const char *site)
+{
+	(void)on;
+	if (tti_current_or_panic("tt_blocking_abandon") == NULL)
+		return refuse(type, args, TT_EWRONGCTX);
+	return tti_blocking_call(TTI_JOB_USER, TTI_ABANDON, type, args, site);
 }

@@ -477,6 +477,165 @@ TT_TEST_PLAIN(blocking, a_plain_thread_may_not)
 	EXPECT_ABORTS(TT_IGNORE(tt_blocking(owning_job, &t)), "tt_blocking: called outside a task");
 }
 
+/* ---- jobs that may be left behind ---- */
+
+/* Shared by a caller and its job, freed by whoever lets go last: what an owned argument is. */
+struct answer {
+	tti_atomic_u32 refs, open, running;
+	int value;
+};
+
+static tti_atomic_u32 answers_freed;
+
+static struct answer *answer_new(void)
+{
+	struct answer *a = tti_env_zalloc(sizeof(*a));
+
+	REQUIRE_TRUE(a != NULL);
+	a->refs.v = 2;
+	return a;
+}
+
+static void answer_put(struct answer *a)
+{
+	/* pairs with itself: the last one frees what the other wrote. */
+	if (tti_fetch_sub_acq_rel(&a->refs, 1) != 1)
+		return;
+	tti_env_free(a);
+	count(&answers_freed);
+}
+
+static TT_TASK(find_answer, (struct answer *, a, answer_put), (int, value))
+{
+	int rc = value;
+
+	count(&a->running);
+	if (value < 0)
+		rc = tt_fail(TT_EIO, "no answer");
+	a->value = value;
+	answer_put(a);
+	return rc;
+}
+
+/* An abandonable call that is not cancelled is like any other: result, chain, checkpoint. */
+TT_TEST(blocking, abandonable_calls_give_the_result)
+{
+	unsigned before = counted(&answers_freed);
+	struct answer *a = answer_new();
+	tt_error e;
+	int rc;
+
+	EXPECT_EQ(tt_blocking_abandon(find_answer, a, 42), 42);
+	EXPECT_EQ(a->value, 42);
+	answer_put(a);
+	a = answer_new();
+	rc = tt_blocking_abandon(find_answer, a, -1);
+	EXPECT_CODE(rc, TT_EIO);
+	tt_error_take(&e, rc);
+	REQUIRE_TRUE(tt_error_first(&e) != NULL);
+	EXPECT_STR_EQ(tt_error_message(tt_error_first(&e)), "no answer");
+	tt_error_fini(&e);
+	answer_put(a);
+	for (int i = 0; i < 200; i++) {
+		a = answer_new();
+		EXPECT_CODE(TT_WITHIN(0, tt_blocking_abandon(find_answer, a, 1)), TT_ETIMEDOUT);
+		EXPECT_EQ(counted(&a->refs), 1u);
+		EXPECT_EQ(counted(&a->running), 0u);
+		answer_put(a);
+	}
+	EXPECT_EQ(counted(&answers_freed), before + 202);
+}
+
+static TT_TASK(abandons, (int64_t, timeout), (unsigned *, ret_done))
+{
+	struct answer *a = answer_new();
+	int rc = TT_WITHIN(timeout, tt_blocking_abandon(find_answer, a, 5));
+
+	*ret_done += rc == 5;
+	answer_put(a);
+	return rc == 5 || rc == TT_ETIMEDOUT ? 0 : rc;
+}
+
+/* Cut short at any time: the arguments end with the job or with the call, once. */
+TT_TEST(blocking, abandoned_at_any_time)
+{
+	unsigned before = counted(&answers_freed), done = 0;
+
+	{
+		TT_GROUP(g);
+		for (int i = 0; i < 150; i++)
+			tt_go_with(&g, &nearby, abandons, TT_US(1) * i, &done);
+		EXPECT_CODE(tt_group_end(&g, 0), 0);
+	}
+	/* The last jobs end on their own. */
+	while (counted(&answers_freed) != before + 150)
+		REQUIRE_CODE(tt_sleep(TT_US(100)), 0);
+	tt_test_note("%u of 150 were in time", done);
+}
+
+static TT_TASK(held_answer, (struct answer *, a, answer_put))
+{
+	count(&a->running);
+	while (counted(&a->open) == 0)
+		tti_env_futex_wait(&a->open, 0, TT_NEVER);
+	answer_put(a);
+	return 1;
+}
+
+static TT_TASK(asks_for_held, (struct answer *, a), (int *, ret_rc))
+{
+	*ret_rc = tt_blocking_abandon(held_answer, a);
+	return 0;
+}
+
+static int leave_it_behind(struct answer *a, int *ret_rc)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, asks_for_held, a, ret_rc);
+	TT_TRY_IN(&g, wait_for_count(&a->running, 1));
+	tt_group_cancel(&g);
+	return tt_group_end(&g, 0);
+}
+
+/* A cancel does not wait for a job that hangs; it has its arguments as long as it runs. */
+TT_TEST_ON(blocking, a_cancel_leaves_a_running_job, TT_ON_REAL, "a simulated job cannot wait")
+{
+	unsigned before = counted(&answers_freed);
+	struct answer *a = answer_new();
+	int rc = 9;
+
+	EXPECT_CODE(leave_it_behind(a, &rc), 0);
+	EXPECT_CODE(rc, TT_ECANCELED);
+	EXPECT_EQ(counted(&answers_freed), before);
+	count(&a->open);
+	tti_env_futex_wake(&a->open, INT_MAX);
+	answer_put(a);
+	while (counted(&answers_freed) != before + 1)
+		REQUIRE_CODE(tt_sleep(TT_US(100)), 0);
+}
+
+/* The end of the runtime waits for what was left behind. */
+static TT_TASK(leaves_one_behind, (struct answer *, a))
+{
+	struct answer *mine = a;
+
+	TT_IGNORE(TT_WITHIN(TT_MS(1), tt_blocking_abandon(find_answer, mine, 3)));
+	return 0;
+}
+
+TT_TEST_PLAIN(blocking, the_runtime_waits_for_abandoned_jobs)
+{
+	unsigned before = counted(&answers_freed);
+
+	for (int i = 0; i < 20; i++) {
+		struct answer *a = answer_new();
+
+		EXPECT_EQ(tt_main(leaves_one_behind, a), 0);
+		answer_put(a);
+	}
+	EXPECT_EQ(counted(&answers_freed), before + 20);
+}
+
 /* ---- when something cannot be had ---- */
 
 /* Without memory for a thread the call fails and destructors have run; with it, it works. */

@@ -8,11 +8,7 @@
  * start may fail at every choice the scenario allows. A job that nobody runs leaves its
  * worker asleep for ever: a deadlock, which the checker reports.
  */
-/* model-sources: src/par/blocking.c src/sched/worker.c
- * model-sources: src/task/task.c src/task/error.c src/task/error_text.c src/wait/wait.c
- * model-sources: src/timer/wheel.c src/base/spin.c src/env/env.c
- * model-sources: src/fiber/fiber.c src/fiber/guard.c src/fiber/slab.c src/fiber/overflow.c
- * model-sources: src/arch/x86_64/switch.S src/arch/aarch64/switch.S */
+/* model-sources: src/par/blocking.c src/env/cpus.c @worker */
 #include "workers.h"
 
 #include "par/blocking.h"
@@ -145,6 +141,7 @@ static void spare_2(void) { spare_main(1); }
 
 static void setup_with(uint32_t failures, uint32_t quits, uint32_t n_workers)
 {
+	tti_blocking_spin_max = 0;
 	workers_setup(n_workers, 0);
 	tti_env_bind(&model_env);
 	runtime.env = &model_env;
@@ -163,6 +160,12 @@ static void setup_plain(void) { setup_with(0, 0, 1); }
 static void setup_failing(void) { setup_with(1, 0, 1); }
 static void setup_quitting(void) { setup_with(0, 1, 1); }
 static void setup_two_failing(void) { setup_with(2, 0, 2); }
+
+static void setup_spinning(void)
+{
+	setup_with(0, 0, 1);
+	tti_blocking_spin_max = 1;
+}
 
 /* True when the pool took the job. */
 static bool submit(unsigned i)
@@ -261,6 +264,8 @@ static const struct model_scenario scenarios[] = {
 	{ .name = "two_jobs", .claim = "Two jobs come back, each once, and the threads end.", .setup = setup_plain,
 	  .threads = { two_jobs, spare_1, spare_2 }, .check = check, .executions = 60000, .partial = true },
 	{ .name = "reuse", .claim = "An idle thread takes the next job.", .setup = setup_plain,
+	  .threads = { one_after_the_other, spare_1, spare_2 }, .check = check, .executions = 60000, .partial = true },
+	{ .name = "spinning", .claim = "So does one that spins for it, or has just given up.", .setup = setup_spinning,
 	  .threads = { one_after_the_other, spare_1, spare_2 }, .check = check, .executions = 60000, .partial = true },
 	{ .name = "quitting", .claim = "An idle thread that gives up loses no job.", .setup = setup_quitting,
 	  .threads = { one_after_the_other, spare_1, spare_2 }, .check = check, .executions = 60000, .partial = true },

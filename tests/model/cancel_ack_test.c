@@ -11,11 +11,7 @@
  * The workers are those of workers.h; the child runs inside its worker's loop, between two
  * looks at the inbox.
  */
-/* model-sources: src/scope/scope.c src/scope/group.c src/scope/idle.c src/scope/canceller.c src/sched/worker.c
- * model-sources: src/task/task.c src/task/error.c src/task/error_text.c src/wait/wait.c
- * model-sources: src/timer/wheel.c src/base/spin.c src/env/env.c
- * model-sources: src/fiber/fiber.c src/fiber/guard.c src/fiber/slab.c src/fiber/overflow.c
- * model-sources: src/arch/x86_64/switch.S src/arch/aarch64/switch.S */
+/* model-sources: @scope */
 #include "workers.h"
 
 #include "scope/group.h"

@@ -6,12 +6,7 @@
  * Each thread is a worker with one task (workers.h). An item is a number; who has it at
  * the end is counted. A wait that nobody ends is a deadlock, which the checker reports.
  */
-/* model-sources: src/sync/channel.c src/sync/select.c src/scope/scope.c src/scope/group.c src/scope/idle.c
- * model-sources: src/scope/canceller.c src/sched/interval.c src/sched/sleep.c */
-/* model-sources: src/sched/worker.c src/task/task.c src/task/error.c src/task/error_text.c
- * model-sources: src/wait/wait.c src/timer/wheel.c src/base/spin.c src/env/env.c
- * model-sources: src/fiber/fiber.c src/fiber/guard.c src/fiber/slab.c src/fiber/overflow.c
- * model-sources: src/arch/x86_64/switch.S src/arch/aarch64/switch.S */
+/* model-sources: src/sync/channel.c src/sync/select.c src/sched/interval.c src/sched/sleep.c @scope */
 #include "workers.h"
 
 #include <tutti/channel.h>

@@ -9,9 +9,7 @@
  * that a late touch of a finished waiter (law 1, law 4) is found. A wait that ends never
  * is a deadlock, which the checker reports.
  */
-/* model-sources: src/wait/wait.c src/base/spin.c src/task/task.c src/task/error.c
- * model-sources: src/task/error_text.c src/env/env.c
- * model-sources: src/arch/x86_64/switch.S src/arch/aarch64/switch.S */
+/* model-sources: @task */
 #include "model.h"
 
 #include "base/spin.h"
