@@ -6,13 +6,24 @@
  * one, else through the ring. Every operation is one arm (enlist, delist): a blocking
  * call waits for that arm alone, a select for several.
  *
- * Invariants  A receiver waits only while the ring is empty and the channel open; a
- *             sender only while the ring is full and the channel open.
+ * A slot is room without an item: reserving waits for room in the senders' line, sending
+ * into the slot or dropping it never waits. The channel of a type with a size function may
+ * be bounded in bytes too; a weight is asked for once, outside the lock, and kept beside
+ * the item, so that what was charged is what is given back.
+ *
+ * Invariants  A receiver waits only while the ring is empty and something may still come:
+ *             the channel is open, or slots are out.
+ *             Who waits for room does so only while what the first in line asks for does
+ *             not fit, and the channel is open. A receiver and a sender never both wait.
+ *             Items in the ring + slots that are out <= cap.
  *             Items in = items out + items in the ring + items destroyed.
  *             First in, first out; waiters are served in the order they came.
- * Lock        chan.lock guards everything; nobody parks or wakes under it (law 8).
+ * Lock        chan.lock guards everything; nobody parks or wakes under it (law 8), and no
+ *             function of the user runs under it.
  * Rejected    A lock-free ring: the critical section is some ten nanoseconds, and a ring
  *             that select, close and cancel can also take part in needs far more.
+ *             A close that takes slots back: a slot would then fail after the work it was
+ *             reserved for.
  */
 #include <tutti/channel.h>
 #include <tutti/select.h>
@@ -31,14 +42,23 @@ struct chan {
 	uint32_t magic;
 	size_t cap, elem_size;               /* items, bytes; set at init */
 	size_t head, len;                    /* oldest item, items in the ring */
+	size_t slots;                        /* reserved, not used or dropped yet */
 	unsigned char *ring;                 /* cap * elem_size bytes; NULL for a rendezvous */
-	void (*destroy)(void *elem);         /* may be NULL */
+	uint64_t *weights;                   /* bytes of each item in the ring; NULL: no bound in bytes */
 	struct tti_list receivers, senders;  /* nodes of those who wait */
-	uint32_t producers;                  /* TT_CLOSE_AT_END blocks that are open */
 	bool closed;
+	uint32_t producers;                  /* TT_CLOSE_AT_END blocks that are open */
+	void (*destroy)(void *elem);         /* may be NULL */
+	size_t (*size_of)(const void *elem); /* set together with bytes_max */
+	uint64_t bytes_max;                  /* the bound in bytes; 0: none */
+	uint64_t bytes;                      /* of the items in the ring and the slots that are out */
 };
 
 _Static_assert(sizeof(struct chan) <= sizeof(tt_chan), "tt_chan holds a channel");
+
+/* tti_wait_node.n of who waits for room: the bytes wanted, and this for a slot. */
+#define WANTS_SLOT (UINT64_C(1) << 63)
+#define WEIGHT_MAX (WANTS_SLOT - 1)
 
 static struct chan *from_public(const tt_chan *ch, const char *call)
 {
@@ -46,6 +66,16 @@ static struct chan *from_public(const tt_chan *ch, const char *call)
 
 	TT_REQUIRE(c != NULL && c->magic == CHAN_MAGIC, "%s: the channel is not initialised (or finished)", call);
 	return c;
+}
+
+static uint64_t weight_of(const struct chan *c, const void *item)
+{
+	uint64_t weight;
+
+	if (__builtin_expect(c->weights == NULL, 1))
+		return 0;
+	weight = c->size_of(item);
+	return weight < WEIGHT_MAX ? weight : WEIGHT_MAX;
 }
 
 /* ---- the ring ---- */
@@ -59,7 +89,8 @@ static void copy_item(const struct chan *c, void *to, const void *from)
 		memcpy(to, from, c->elem_size);
 }
 
-static void ring_push(struct chan *c, const void *item)
+/* There is room for it, see has_room(). */
+static inline __attribute__((always_inline)) void ring_push(struct chan *c, const void *item, uint64_t weight)
 {
 	size_t at = c->head + c->len;
 
@@ -67,112 +98,202 @@ static void ring_push(struct chan *c, const void *item)
 		at -= c->cap;
 	copy_item(c, c->ring + at * c->elem_size, item);
 	c->len++;
+	if (__builtin_expect(c->weights != NULL, 0)) {
+		c->weights[at] = weight;
+		c->bytes += weight;
+	}
 }
 
 static void ring_pop(struct chan *c, void *ret_item)
 {
 	copy_item(c, ret_item, c->ring + c->head * c->elem_size);
+	if (__builtin_expect(c->weights != NULL, 0))
+		c->bytes -= c->weights[c->head];
 	c->head = c->head + 1 == c->cap ? 0 : c->head + 1;
 	c->len--;
 }
 
-/* ---- under the lock: one item in, one item out ---- */
+/* ---- under the lock: room ---- */
 
-/* A receiver that waits and can be had together with the sender `self` (NULL: not enlisted
- * anywhere, only the receiver has to be claimed). *ret_taken: self was claimed by another. */
-static bool give_to_receiver(struct chan *c, const void *item, struct tti_waiter *self, struct tti_list *woken,
-                             bool *ret_taken)
+/* What is larger than the bound passes alone. */
+static __attribute__((noinline)) bool bytes_fit(const struct chan *c, uint64_t weight)
 {
-	TTI_LIST_FOR_EACH (link, &c->receivers) {
-		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
-		enum tti_pair pair = n->waiter == self ? TTI_PAIR_PARTNER_GONE : tti_claim_pair(self, n->waiter);
+	return c->len + c->slots == 0 || (c->bytes <= c->bytes_max && weight <= c->bytes_max - c->bytes);
+}
 
-		if (pair == TTI_PAIR_PARTNER_GONE)
-			continue;
-		*ret_taken = pair == TTI_PAIR_SELF_TAKEN;
-		if (*ret_taken)
-			return false;
-		copy_item(c, n->value, item);
-		tti_settle_node(n, 1, woken);
-		return true;
-	}
+static bool has_room(const struct chan *c, uint64_t weight)
+{
+	if (c->len + c->slots >= c->cap)
+		return false;
+	return __builtin_expect(c->weights == NULL, 1) || bytes_fit(c, weight);
+}
+
+static void take_slot(struct chan *c, uint64_t weight)
+{
+	c->slots++;
+	if (c->weights != NULL)
+		c->bytes += weight;
+}
+
+/* Where items have weights, room that is free may be what the first in line waits to grow. */
+static __attribute__((noinline)) bool somebody_waits_for_room(const struct chan *c)
+{
+	TTI_LIST_FOR_EACH (link, &c->senders)
+		if (tti_waiter_is_waiting(TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter))
+			return true;
 	return false;
 }
 
-static bool take_from_sender(struct chan *c, void *ret_item, struct tti_waiter *self, struct tti_list *woken,
-                             bool *ret_taken)
+/* Who comes new may have room now: without weights nobody waits while there is any. */
+static bool may_enter(const struct chan *c, uint64_t weight)
 {
-	TTI_LIST_FOR_EACH (link, &c->senders) {
-		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
-		enum tti_pair pair = n->waiter == self ? TTI_PAIR_PARTNER_GONE : tti_claim_pair(self, n->waiter);
-
-		if (pair == TTI_PAIR_PARTNER_GONE)
-			continue;
-		*ret_taken = pair == TTI_PAIR_SELF_TAKEN;
-		if (*ret_taken)
-			return false;
-		copy_item(c, ret_item, n->value);
-		tti_settle_node(n, 0, woken);
-		return true;
-	}
-	return false;
+	return has_room(c, weight) && (__builtin_expect(c->weights == NULL, 1) || !somebody_waits_for_room(c));
 }
 
-/* The ring has room again: the first sender that waits puts its item there. */
-static void refill(struct chan *c, struct tti_list *woken)
+/* There may be room: the first in line put their items there, or get their slots. */
+static void grant_room(struct chan *c, struct tti_list *woken)
 {
 	TTI_LIST_FOR_EACH (link, &c->senders) {
 		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
+		uint64_t weight = n->n & WEIGHT_MAX;
 		const void *item = n->value;
+		bool slot = (n->n & WANTS_SLOT) != 0;
 
+		if (!has_room(c, weight)) {
+			if (c->len + c->slots >= c->cap || tti_waiter_is_waiting(n->waiter))
+				return;
+			continue; /* on its way out */
+		}
 		if (!tti_claim_node(n, 0, woken)) {
 			if (TTI_BUG_PLANTED(1))
 				return; /* the sender behind one that was just cancelled sleeps on */
 			continue;
 		}
-		ring_push(c, item);
-		return;
+		if (slot)
+			take_slot(c, weight);
+		else
+			ring_push(c, item, weight);
 	}
+}
+
+/* ---- under the lock: one item in, one item out ---- */
+
+/* The first on the other side that waits for an item and can be had together with `self`
+ * (NULL: not enlisted anywhere, only the other has to be claimed); the caller settles it.
+ * *ret_taken: self was claimed by another meanwhile, and NULL is returned. */
+static struct tti_wait_node *claim_partner(const struct tti_list *side, struct tti_waiter *self, bool *ret_taken)
+{
+	*ret_taken = false;
+	TTI_LIST_FOR_EACH (link, side) {
+		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
+		enum tti_pair pair;
+
+		if (n->waiter == self || (n->n & WANTS_SLOT) != 0)
+			continue;
+		pair = tti_claim_pair(self, n->waiter);
+		if (pair == TTI_PAIR_BOTH)
+			return n;
+		if (pair == TTI_PAIR_SELF_TAKEN) {
+			*ret_taken = true;
+			return NULL;
+		}
+	}
+	return NULL;
 }
 
 enum step { STEP_DONE, STEP_CLOSED, STEP_WAIT, STEP_TAKEN };
 
-static enum step send_step(struct chan *c, const void *item, struct tti_waiter *self, struct tti_list *woken)
+static __attribute__((noinline)) bool give_to_receiver(struct chan *c, const void *item, struct tti_waiter *self,
+                                                       struct tti_list *woken, bool *ret_taken)
+{
+	struct tti_wait_node *n = claim_partner(&c->receivers, self, ret_taken);
+
+	if (n == NULL)
+		return false;
+	copy_item(c, n->value, item);
+	tti_settle_node(n, 1, woken);
+	return true;
+}
+
+static inline __attribute__((always_inline)) enum step
+send_step(struct chan *c, const void *item, uint64_t weight, struct tti_waiter *self, struct tti_list *woken)
 {
 	bool taken = false;
 
 	if (c->closed)
 		return self == NULL || tti_claim_self(self) ? STEP_CLOSED : STEP_TAKEN;
-	if (give_to_receiver(c, item, self, woken, &taken))
+	if (!tti_list_empty(&c->receivers) && give_to_receiver(c, item, self, woken, &taken))
 		return STEP_DONE;
 	if (taken)
 		return STEP_TAKEN;
-	if (c->len == c->cap)
+	if (!may_enter(c, weight))
 		return STEP_WAIT;
 	if (self != NULL && !tti_claim_self(self))
 		return STEP_TAKEN;
-	ring_push(c, item);
+	ring_push(c, item, weight);
 	return STEP_DONE;
 }
 
 static enum step recv_step(struct chan *c, void *ret_item, struct tti_waiter *self, struct tti_list *woken)
 {
-	bool taken = false;
+	struct tti_wait_node *sender;
+	bool taken;
 
 	if (c->len > 0) {
 		if (self != NULL && !tti_claim_self(self))
 			return STEP_TAKEN;
 		ring_pop(c, ret_item);
-		refill(c, woken);
+		if (!tti_list_empty(&c->senders))
+			grant_room(c, woken);
 		return STEP_DONE;
 	}
-	if (take_from_sender(c, ret_item, self, woken, &taken))
+	sender = claim_partner(&c->senders, self, &taken);
+	if (sender != NULL) {
+		copy_item(c, ret_item, sender->value);
+		tti_settle_node(sender, 0, woken);
+		grant_room(c, woken); /* what stood behind it may fit */
 		return STEP_DONE;
+	}
 	if (taken)
 		return STEP_TAKEN;
-	if (c->closed)
+	if (c->closed && c->slots == 0)
 		return self == NULL || tti_claim_self(self) ? STEP_CLOSED : STEP_TAKEN;
 	return STEP_WAIT;
+}
+
+static enum step reserve_step(struct chan *c, uint64_t weight, struct tti_waiter *self)
+{
+	if (c->closed)
+		return self == NULL || tti_claim_self(self) ? STEP_CLOSED : STEP_TAKEN;
+	if (!may_enter(c, weight))
+		return STEP_WAIT;
+	if (self != NULL && !tti_claim_self(self))
+		return STEP_TAKEN;
+	take_slot(c, weight);
+	return STEP_DONE;
+}
+
+/* Closed, and nothing will come any more: receivers hear of it. */
+static void end_if_over(struct chan *c, struct tti_list *woken)
+{
+	if (!c->closed || c->slots > 0 || c->len > 0)
+		return;
+	TTI_LIST_FOR_EACH (link, &c->receivers)
+		TT_IGNORE(tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), 0, woken));
+}
+
+/* A slot comes back: used for an item, or for nothing (NULL). */
+static void slot_step(struct chan *c, uint64_t reserved, const void *item, uint64_t weight, struct tti_list *woken)
+{
+	bool taken;
+
+	c->slots--;
+	if (c->weights != NULL)
+		c->bytes -= reserved;
+	if (item != NULL && !give_to_receiver(c, item, NULL, woken, &taken))
+		ring_push(c, item, weight);
+	grant_room(c, woken);
+	end_if_over(c, woken);
 }
 
 /* ---- arms ---- */
@@ -210,7 +331,7 @@ static int send_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link
 
 	tti_list_init(&woken);
 	tti_spin_lock(&c->lock);
-	step = send_step(c, arm->value, n->waiter, &woken);
+	step = send_step(c, arm->value, n->n, n->waiter, &woken);
 	if (step == STEP_WAIT && may_link)
 		tti_list_push_back(&c->senders, &n->link);
 	tti_spin_unlock(&c->lock);
@@ -218,7 +339,24 @@ static int send_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link
 	return step == STEP_WAIT ? TTI_ARM_LINKED : settle_self(n, step, 0, TT_ECLOSED);
 }
 
-static void chan_delist(const tt_arm *arm, struct tti_wait_node *n)
+static bool can_reserve(const struct chan *c, const tt_arm *arm);
+
+static int reserve_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
+{
+	struct chan *c = arm->object;
+	enum step step;
+
+	if (!can_reserve(c, arm))
+		return tti_claim_own_node(n, TT_EINVAL);
+	tti_spin_lock(&c->lock);
+	step = reserve_step(c, n->n & WEIGHT_MAX, n->waiter);
+	if (step == STEP_WAIT && may_link)
+		tti_list_push_back(&c->senders, &n->link);
+	tti_spin_unlock(&c->lock);
+	return step == STEP_WAIT ? TTI_ARM_LINKED : settle_self(n, step, 0, TT_ECLOSED);
+}
+
+static void recv_delist(const tt_arm *arm, struct tti_wait_node *n)
 {
 	struct chan *c = arm->object;
 
@@ -227,17 +365,53 @@ static void chan_delist(const tt_arm *arm, struct tti_wait_node *n)
 	tti_spin_unlock(&c->lock);
 }
 
+/* A large one that leaves may uncover one that fits. */
+static void send_delist(const tt_arm *arm, struct tti_wait_node *n)
+{
+	struct chan *c = arm->object;
+	struct tti_list woken;
+
+	tti_list_init(&woken);
+	tti_spin_lock(&c->lock);
+	if (tti_list_linked(&n->link)) {
+		tti_list_unlink(&n->link);
+		if (c->weights != NULL)
+			grant_room(c, &woken);
+	}
+	tti_spin_unlock(&c->lock);
+	tti_wake_all(&woken);
+}
+
+static void fill_slot(const tt_arm *arm)
+{
+	*(tt_slot *)arm->value = (tt_slot){ .tt_chan_ = arm->object, .tt_weight_ = (uint64_t)arm->n & WEIGHT_MAX };
+}
+
+static int reserve_finish(const tt_arm *arm, int rc)
+{
+	if (rc == 0)
+		fill_slot(arm);
+	return rc;
+}
+
 static const struct tti_arm_ops recv_arm = {
 	.verb = "recv",
 	.enlist = recv_enlist,
-	.delist = chan_delist,
+	.delist = recv_delist,
 	.zero_is_closed = true,
 };
 
 static const struct tti_arm_ops send_arm = {
 	.verb = "send",
 	.enlist = send_enlist,
-	.delist = chan_delist,
+	.delist = send_delist,
+};
+
+static const struct tti_arm_ops reserve_arm = {
+	.verb = "reserve",
+	.enlist = reserve_enlist,
+	.delist = send_delist,
+	.finish = reserve_finish,
 };
 
 tt_arm tt_on_recv_(tt_chan *ch, void *ret_p, int *rc)
@@ -247,20 +421,49 @@ tt_arm tt_on_recv_(tt_chan *ch, void *ret_p, int *rc)
 
 tt_arm tt_on_send_(tt_chan *ch, const void *p, int *rc)
 {
-	return (tt_arm){ .ops = &send_arm, .object = from_public(ch, "TT_ON_SEND"), .value = (void *)(uintptr_t)p, .rc = rc };
+	struct chan *c = from_public(ch, "TT_ON_SEND");
+
+	return (tt_arm){
+		.ops = &send_arm, .object = c, .value = (void *)(uintptr_t)p, .rc = rc, .n = (int64_t)weight_of(c, p),
+	};
+}
+
+/* bytes: of the item to come, where the bound is in bytes; else NO_BYTES. */
+#define NO_BYTES SIZE_MAX
+
+static tt_arm reserve_in(const tt_chan *ch, size_t bytes, tt_slot *slot, int *rc, const char *call)
+{
+	struct chan *c = from_public(ch, call);
+	uint64_t weight = bytes < WEIGHT_MAX ? bytes : WEIGHT_MAX;
+
+	TT_REQUIRE(slot->tt_chan_ == NULL, "%s: the slot is one already", call);
+	return (tt_arm){
+		.ops = &reserve_arm, .object = c, .value = slot, .rc = rc, .n = (int64_t)(weight | WANTS_SLOT),
+	};
+}
+
+/* Not in a rendezvous; and where the bytes count, they must be told. */
+static bool can_reserve(const struct chan *c, const tt_arm *arm)
+{
+	return c->cap > 0 && (c->weights == NULL || ((uint64_t)arm->n & WEIGHT_MAX) != WEIGHT_MAX);
+}
+
+tt_arm tt_on_reserve_(tt_chan *ch, size_t bytes, tt_slot *slot, int *rc)
+{
+	return reserve_in(ch, bytes, slot, rc, "TT_ON_RESERVE");
 }
 
 /* ---- one item ---- */
 
 /* At once or not at all: 0, TT_ECLOSED or -EAGAIN. */
-static int send_now(struct chan *c, const void *p)
+static int send_now(struct chan *c, const void *p, uint64_t weight)
 {
 	struct tti_list woken;
 	enum step step;
 
 	tti_list_init(&woken);
 	tti_spin_lock(&c->lock);
-	step = send_step(c, p, NULL, &woken);
+	step = send_step(c, p, weight, NULL, &woken);
 	tti_spin_unlock(&c->lock);
 	tti_wake_all(&woken);
 	return step == STEP_DONE ? 0 : step == STEP_CLOSED ? TT_ECLOSED : TT_EAGAIN;
@@ -280,22 +483,37 @@ static int recv_now(struct chan *c, void *ret_p)
 	return step == STEP_DONE ? 1 : step == STEP_CLOSED ? 0 : TT_EAGAIN;
 }
 
+/* Out of line, like what follows for others: the usual call does not wait. */
+static __attribute__((noinline)) int send_wait(struct chan *c, const void *p, uint64_t weight)
+{
+	tt_arm arm = { .ops = &send_arm, .object = c, .value = (void *)(uintptr_t)p, .n = (int64_t)weight };
+
+	return tti_wait_arm(&arm, true);
+}
+
 int (tt_send)(tt_chan *ch, const void *p)
 {
 	struct chan *c = from_public(ch, "tt_send");
-	tt_arm arm = { .ops = &send_arm, .object = c, .value = (void *)(uintptr_t)p };
+	uint64_t weight;
 	int rc = tti_checkpoint();
 
 	if (rc < 0)
 		return rc;
-	rc = send_now(c, p);
-	return rc == TT_EAGAIN ? tti_wait_arm(&arm, true) : rc;
+	weight = weight_of(c, p);
+	rc = send_now(c, p, weight);
+	return rc == TT_EAGAIN ? send_wait(c, p, weight) : rc;
+}
+
+static __attribute__((noinline)) int recv_wait(struct chan *c, void *ret_p)
+{
+	tt_arm arm = { .ops = &recv_arm, .object = c, .value = ret_p };
+
+	return tti_wait_arm(&arm, true);
 }
 
 int (tt_recv)(tt_chan *ch, void *ret_p)
 {
 	struct chan *c = from_public(ch, "tt_recv");
-	tt_arm arm = { .ops = &recv_arm, .object = c, .value = ret_p };
 	int rc;
 
 	if (TTI_LAW_BROKEN(3)) {
@@ -308,12 +526,14 @@ int (tt_recv)(tt_chan *ch, void *ret_p)
 	if (rc < 0)
 		return rc;
 	rc = recv_now(c, ret_p);
-	return rc == TT_EAGAIN ? tti_wait_arm(&arm, true) : rc;
+	return rc == TT_EAGAIN ? recv_wait(c, ret_p) : rc;
 }
 
 int (tt_try_send)(tt_chan *ch, const void *p)
 {
-	return send_now(from_public(ch, "tt_try_send"), p);
+	struct chan *c = from_public(ch, "tt_try_send");
+
+	return send_now(c, p, weight_of(c, p));
 }
 
 int (tt_try_recv)(tt_chan *ch, void *ret_p)
@@ -329,6 +549,95 @@ int (tt_give)(tt_chan *ch, const void *p)
 	if (rc < 0 && c->destroy != NULL)
 		c->destroy((void *)(uintptr_t)p);
 	return rc;
+}
+
+/* ---- slots ---- */
+
+/* At once or not at all: 0, TT_ECLOSED, -EINVAL or -EAGAIN. */
+static int reserve_now(const tt_arm *arm)
+{
+	struct chan *c = arm->object;
+	enum step step;
+
+	if (!can_reserve(c, arm))
+		return TT_EINVAL;
+	tti_spin_lock(&c->lock);
+	step = reserve_step(c, (uint64_t)arm->n & WEIGHT_MAX, NULL);
+	tti_spin_unlock(&c->lock);
+	if (step == STEP_DONE)
+		fill_slot(arm);
+	return step == STEP_DONE ? 0 : step == STEP_CLOSED ? TT_ECLOSED : TT_EAGAIN;
+}
+
+static int reserve(const tt_arm *arm)
+{
+	int rc = tti_checkpoint();
+
+	if (rc < 0)
+		return rc;
+	rc = reserve_now(arm);
+	return rc == TT_EAGAIN ? tti_wait_arm(arm, true) : rc;
+}
+
+int (tt_reserve)(tt_chan *ch, tt_slot *ret_slot)
+{
+	tt_arm arm = reserve_in(ch, NO_BYTES, ret_slot, NULL, "tt_reserve");
+
+	return reserve(&arm);
+}
+
+int (tt_reserve_bytes)(tt_chan *ch, size_t bytes, tt_slot *ret_slot)
+{
+	tt_arm arm = reserve_in(ch, bytes, ret_slot, NULL, "tt_reserve_bytes");
+
+	return reserve(&arm);
+}
+
+int (tt_try_reserve)(tt_chan *ch, tt_slot *ret_slot)
+{
+	tt_arm arm = reserve_in(ch, NO_BYTES, ret_slot, NULL, "tt_try_reserve");
+
+	return reserve_now(&arm);
+}
+
+int (tt_try_reserve_bytes)(tt_chan *ch, size_t bytes, tt_slot *ret_slot)
+{
+	tt_arm arm = reserve_in(ch, bytes, ret_slot, NULL, "tt_try_reserve_bytes");
+
+	return reserve_now(&arm);
+}
+
+static void slot_use(tt_slot *slot, const char *call, const void *item)
+{
+	struct chan *c = from_public(slot->tt_chan_, call);
+	uint64_t weight = item != NULL ? weight_of(c, item) : 0;
+	struct tti_list woken;
+
+	TT_REQUIRE(c->weights == NULL || weight <= slot->tt_weight_, "%s: an item of %llu bytes, and %llu are reserved", call,
+	           (unsigned long long)weight, (unsigned long long)slot->tt_weight_);
+	tti_list_init(&woken);
+	tti_spin_lock(&c->lock);
+	slot_step(c, slot->tt_weight_, item, weight, &woken);
+	tti_spin_unlock(&c->lock);
+	slot->tt_chan_ = NULL;
+	tti_wake_all(&woken);
+}
+
+void (tt_slot_send)(tt_slot *slot, const void *p)
+{
+	TT_REQUIRE(slot->tt_chan_ != NULL, "tt_slot_send: the slot is empty");
+	slot_use(slot, "tt_slot_send", p);
+}
+
+void (tt_slot_drop)(tt_slot *slot)
+{
+	if (slot != NULL && slot->tt_chan_ != NULL)
+		slot_use(slot, "tt_slot_drop", NULL);
+}
+
+void tt_slot_leave_(void *slot)
+{
+	(tt_slot_drop)(slot);
 }
 
 /* ---- many items ---- */
@@ -364,6 +673,16 @@ static bool recv_until(tt_chan *ch, void *ret_p, int64_t deadline)
 	return tt_select(arm, TT_ON_DEADLINE(deadline)) == 0;
 }
 
+/* From the clock itself: the time of this turn may be long past for a task that computed. */
+static int64_t linger_end(int64_t linger)
+{
+	int64_t until;
+
+	if (tti_home_here != NULL)
+		return tti_deadline_after(tti_home_here, linger);
+	return __builtin_add_overflow(tti_env_now(), linger, &until) ? TT_NEVER : until;
+}
+
 int (tt_recv_many)(tt_chan *ch, void *ret_buf, size_t max, int64_t linger)
 {
 	struct chan *c = from_public(ch, "tt_recv_many");
@@ -377,8 +696,7 @@ int (tt_recv_many)(tt_chan *ch, void *ret_buf, size_t max, int64_t linger)
 	if (rc <= 0)
 		return rc;
 	n = 1;
-	if (__builtin_add_overflow(tt_now(), linger, &until))
-		until = TT_NEVER;
+	until = linger_end(linger);
 	for (;;) {
 		rc = n < max ? (tt_try_recv_many)(ch, to + n * c->elem_size, max - n) : 0;
 		if (rc > 0)
@@ -410,24 +728,60 @@ int (tt_send_many)(tt_chan *ch, const void *p, size_t n, size_t *ret_done)
 
 /* ---- life ---- */
 
-int tt_chan_init_(tt_chan *ch, size_t count, size_t elem_size, void (*destroy)(void *elem))
+/* The ring, and behind it the weights, if there are any. */
+static int make_ring(struct chan *c)
 {
-	struct chan *c = (struct chan *)(void *)ch;
-	size_t bytes;
+	size_t items, weights = 0, bytes;
 
-	if (__builtin_mul_overflow(count, elem_size, &bytes) || elem_size == 0)
+	if (__builtin_mul_overflow(c->cap, c->elem_size, &items) || items > SIZE_MAX - sizeof(uint64_t))
 		return TT_EINVAL;
-	*c = (struct chan){ .cap = count, .elem_size = elem_size, .destroy = destroy };
-	if (bytes > 0) {
-		c->ring = tti_env_alloc(bytes);
-		if (c->ring == NULL)
-			return TT_ENOMEM;
-	}
+	items = (items + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t);
+	if (c->bytes_max != 0 && __builtin_mul_overflow(c->cap, sizeof(uint64_t), &weights))
+		return TT_EINVAL;
+	if (__builtin_add_overflow(items, weights, &bytes))
+		return TT_EINVAL;
+	if (bytes == 0)
+		return 0;
+	c->ring = tti_env_alloc(bytes);
+	if (c->ring == NULL)
+		return TT_ENOMEM;
+	if (weights > 0)
+		c->weights = (uint64_t *)(void *)(c->ring + items);
+	return 0;
+}
+
+static int chan_init(struct chan *c)
+{
+	int rc = c->elem_size == 0 ? TT_EINVAL : make_ring(c);
+
+	if (rc < 0)
+		return rc;
 	tti_spin_init(&c->lock);
 	tti_list_init(&c->receivers);
 	tti_list_init(&c->senders);
 	c->magic = CHAN_MAGIC;
 	return 0;
+}
+
+int tt_chan_init_(tt_chan *ch, size_t count, size_t elem_size, void (*destroy)(void *elem))
+{
+	struct chan *c = (struct chan *)(void *)ch;
+
+	*c = (struct chan){ .cap = count, .elem_size = elem_size, .destroy = destroy };
+	return chan_init(c);
+}
+
+int tt_chan_init_bytes_(tt_chan *ch, size_t count, size_t bytes, size_t elem_size, void (*destroy)(void *elem),
+                        size_t (*size_of)(const void *elem))
+{
+	struct chan *c = (struct chan *)(void *)ch;
+
+	*c = (struct chan){
+		.cap = count, .bytes_max = bytes, .elem_size = elem_size, .destroy = destroy, .size_of = size_of,
+	};
+	if (count == 0 || bytes == 0 || bytes > WEIGHT_MAX || size_of == NULL)
+		return TT_EINVAL;
+	return chan_init(c);
 }
 
 void (tt_chan_close)(tt_chan *ch)
@@ -440,9 +794,7 @@ void (tt_chan_close)(tt_chan *ch)
 	c->closed = true;
 	TTI_LIST_FOR_EACH (link, &c->senders)
 		TT_IGNORE(tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), TT_ECLOSED, &woken));
-	/* Receivers wait only while the ring is empty, so there is nothing left for them. */
-	TTI_LIST_FOR_EACH (link, &c->receivers)
-		TT_IGNORE(tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), 0, &woken));
+	end_if_over(c, &woken);
 	tti_spin_unlock(&c->lock);
 	tti_wake_all(&woken);
 }
@@ -455,6 +807,7 @@ void (tt_chan_fini)(tt_chan *ch)
 		return;
 	tti_require_nobody_waits(&c->receivers, "tt_chan_fini");
 	tti_require_nobody_waits(&c->senders, "tt_chan_fini");
+	TT_REQUIRE(c->slots == 0, "tt_chan_fini: %zu slots are still out", c->slots);
 	for (; c->len > 0; c->len--) {
 		if (c->destroy != NULL)
 			c->destroy(c->ring + c->head * c->elem_size);
@@ -473,6 +826,17 @@ size_t (tt_chan_len)(const tt_chan *ch)
 	len = c->len;
 	tti_spin_unlock(&c->lock);
 	return len;
+}
+
+size_t (tt_chan_drain)(tt_chan *ch, void *scratch)
+{
+	struct chan *c = from_public(ch, "tt_chan_drain");
+	size_t n = 0;
+
+	for (; recv_now(c, scratch) == 1; n++)
+		if (c->destroy != NULL)
+			c->destroy(scratch);
+	return n;
 }
 
 tt_chan *tt_chan_producer_(tt_chan *ch)

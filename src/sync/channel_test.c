@@ -972,3 +972,506 @@ TT_TEST(channel, recv_many_of_nothing_aborts)
 	EXPECT_ABORTS(TT_IGNORE(tt_recv_many(&ch, &v, 0, 0)), "tt_recv_many: max is 0");
 	tt_chan_fini(&ch);
 }
+
+/* ---- slots ---- */
+
+static TT_TASK(reserve_one, (int_chan *, ch), (int, v), (int *, ret_rc))
+{
+	TT_SLOT(slot, ch);
+
+	*ret_rc = tt_reserve(ch, &slot);
+	if (*ret_rc == 0)
+		tt_slot_send(&slot, &v);
+	return 0;
+}
+
+/* A slot is room that nobody else gets: used, it holds the item; dropped or left behind at the
+ * end of its block, it goes back. */
+TT_TEST(channel, a_slot_is_room)
+{
+	int_chan ch;
+	int got = -1;
+
+	REQUIRE_OK(tt_chan_init(&ch, 2));
+	for (int round = 0; round < 3; round++) {
+		TT_SLOT(a, &ch);
+		TT_SLOT(b, &ch);
+		TT_SLOT(c, &ch);
+
+		EXPECT_CODE(tt_reserve(&ch, &a), 0);
+		EXPECT_CODE(tt_try_reserve(&ch, &b), 0);
+		EXPECT_EQ(tt_chan_len(&ch), 0u);
+		EXPECT_CODE(tt_try_reserve(&ch, &c), TT_EAGAIN);
+		EXPECT_CODE(tt_try_send(&ch, &(int){ 9 }), TT_EAGAIN);
+		tt_slot_drop(&a);
+		tt_slot_drop(&a);
+		EXPECT_CODE(tt_try_send(&ch, &(int){ 5 }), 0);
+		tt_slot_send(&b, &(int){ 6 });
+		EXPECT_CODE(tt_try_reserve(&ch, &c), TT_EAGAIN);
+		EXPECT_EQ(tt_recv(&ch, &got), 1);
+		EXPECT_EQ(got, 5);
+		EXPECT_CODE(tt_try_reserve(&ch, &c), 0);
+		EXPECT_EQ(tt_recv(&ch, &got), 1);
+		EXPECT_EQ(got, 6);
+	}
+	EXPECT_CODE(tt_try_send(&ch, &(int){ 1 }), 0);
+	EXPECT_CODE(tt_try_send(&ch, &(int){ 2 }), 0);
+	tt_chan_fini(&ch);
+}
+
+/* Reserving is a checkpoint, and a cancelled one took no room; a rendezvous has none. */
+TT_TEST(channel, a_cancelled_reserve_took_no_room)
+{
+	int_chan ch, meeting;
+
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	REQUIRE_OK(tt_chan_init(&meeting, 0));
+	{
+		TT_SLOT(slot, &ch);
+		int rc = 9;
+
+		EXPECT_CODE(TT_WITHIN(0, tt_reserve(&ch, &slot)), TT_ETIMEDOUT);
+		EXPECT_CODE(tt_reserve(&meeting, &slot), TT_EINVAL);
+		EXPECT_CODE(tt_try_reserve(&meeting, &slot), TT_EINVAL);
+		EXPECT_CODE(tt_select(TT_ON_RESERVE(&meeting, &slot)), TT_EINVAL);
+		EXPECT_CODE(tt_select(TT_ON_RESERVE_RC(&meeting, &slot, &rc)), 0);
+		EXPECT_EQ(rc, TT_EINVAL);
+		EXPECT_CODE(tt_try_send(&ch, &(int){ 1 }), 0);
+		EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_reserve(&ch, &slot)), TT_ETIMEDOUT);
+		EXPECT_EQ(tt_try_recv(&ch, &rc), 1);
+		EXPECT_CODE(tt_try_send(&ch, &(int){ 2 }), 0);
+	}
+	tt_chan_fini(&ch);
+	tt_chan_fini(&meeting);
+}
+
+static int senders_and_reservers(int_chan *ch, int *rc)
+{
+	int got = -1;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_try_send(ch, &(int){ 0 }));
+	for (int i = 1; i <= 6; i++) {
+		if (i % 2 == 0)
+			tt_go_with(&g, &anywhere, send_one, ch, i, &rc[i]);
+		else
+			tt_go_with(&g, &anywhere, reserve_one, ch, i, &rc[i]);
+		TT_TRY_IN(&g, tt_test_wait_all_parked());
+	}
+	for (int i = 0; i <= 6; i++) {
+		EXPECT_EQ(tt_recv(ch, &got), 1);
+		EXPECT_EQ(got, i);
+		TT_TRY_IN(&g, tt_test_wait_all_parked());
+	}
+	return tt_group_end(&g, 0);
+}
+
+/* Who reserves stands in one line with who sends. */
+TT_TEST(channel, reserving_waits_in_the_senders_line)
+{
+	/* law 5 */
+	int rc[7] = { 0, 9, 9, 9, 9, 9, 9 };
+	int_chan ch;
+
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	EXPECT_CODE(senders_and_reservers(&ch, rc), 0);
+	for (int i = 1; i <= 6; i++)
+		EXPECT_CODE(rc[i], 0);
+	tt_chan_fini(&ch);
+}
+
+static int drop_under_a_waiter(int_chan *ch, bool by_select)
+{
+	TT_SLOT(slot, ch);
+	int rc = 9, got = -1;
+
+	if (by_select)
+		EXPECT_CODE(tt_select(TT_ON_RESERVE(ch, &slot)), 0);
+	else
+		EXPECT_CODE(tt_reserve(ch, &slot), 0);
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, send_one, ch, 3, &rc);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_slot_drop(&slot);
+	EXPECT_EQ(tt_recv(ch, &got), 1);
+	EXPECT_EQ(got, 3);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	EXPECT_CODE(rc, 0);
+	return tt_group_end(&g, 0);
+}
+
+/* The room of a slot that is dropped goes to who waits for it. */
+TT_TEST(channel, a_dropped_slot_serves_the_next_in_line)
+{
+	/* law 5 */
+	int_chan ch;
+
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	EXPECT_CODE(drop_under_a_waiter(&ch, false), 0);
+	EXPECT_CODE(drop_under_a_waiter(&ch, true), 0);
+	tt_chan_fini(&ch);
+}
+
+static int close_under_a_slot(int_chan *ch, bool use)
+{
+	TT_SLOT(slot, ch);
+	TT_SLOT(late, ch);
+	int rc = 9, got = -1;
+
+	EXPECT_CODE(tt_reserve(ch, &slot), 0);
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, recv_one, ch, &got, &rc);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_chan_close(ch);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_EQ(rc, 9);
+	EXPECT_CODE(tt_try_recv(ch, &got), TT_EAGAIN);
+	EXPECT_CODE(tt_reserve(ch, &late), TT_ECLOSED);
+	EXPECT_CODE(tt_try_reserve(ch, &late), TT_ECLOSED);
+	if (use)
+		tt_slot_send(&slot, &(int){ 4 });
+	else
+		tt_slot_drop(&slot);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	EXPECT_EQ(rc, use ? 1 : 0);
+	EXPECT_EQ(got, use ? 4 : -1);
+	EXPECT_EQ(tt_try_recv(ch, &got), 0);
+	return tt_group_end(&g, 0);
+}
+
+/* A slot outlives the close: the item still gets through, and the end comes after it. */
+TT_TEST(channel, a_slot_may_be_used_after_the_close)
+{
+	/* law 5 */
+	for (int use = 0; use < 2; use++) {
+		int_chan ch;
+
+		REQUIRE_OK(tt_chan_init(&ch, 2));
+		EXPECT_CODE(close_under_a_slot(&ch, use), 0);
+		tt_chan_fini(&ch);
+	}
+}
+
+static int close_on_waiting_reservers(int_chan *ch, int *rc)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_try_send(ch, &(int){ 0 }));
+	for (int i = 0; i < 2; i++)
+		tt_go_with(&g, &anywhere, reserve_one, ch, i, &rc[i]);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_chan_close(ch);
+	return tt_group_end(&g, 0);
+}
+
+/* Close wakes who waits for a slot. */
+TT_TEST(channel, close_wakes_reservers)
+{
+	/* law 5 */
+	int rc[2] = { 9, 9 };
+	int_chan ch;
+
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	EXPECT_CODE(close_on_waiting_reservers(&ch, rc), 0);
+	EXPECT_CODE(rc[0], TT_ECLOSED);
+	EXPECT_CODE(rc[1], TT_ECLOSED);
+	tt_chan_fini(&ch);
+}
+
+/* Mistakes with slots are named. */
+TT_TEST(channel, slot_misuse_aborts)
+{
+	int_chan ch;
+
+	REQUIRE_OK(tt_chan_init(&ch, 2));
+	{
+		TT_SLOT(slot, &ch);
+
+		EXPECT_ABORTS(tt_slot_send(&slot, &(int){ 1 }), "tt_slot_send: the slot is empty");
+		EXPECT_CODE(tt_reserve(&ch, &slot), 0);
+		EXPECT_ABORTS(TT_IGNORE(tt_reserve(&ch, &slot)), "tt_reserve: the slot is one already");
+		EXPECT_ABORTS(tt_chan_fini(&ch), "tt_chan_fini: 1 slots are still out");
+	}
+	EXPECT_ABORTS(TT_IGNORE((tt_reserve)(&never_initialised.tt_raw, &(tt_slot){ NULL, 0 })),
+	              "tt_reserve: the channel is not initialised");
+	tt_chan_fini(&ch);
+}
+
+/* ---- a bound in bytes ---- */
+
+struct blob {
+	struct ledger *ledger;
+	size_t size;
+	int id;
+};
+
+static size_t blob_size(struct blob b)
+{
+	return b.size;
+}
+
+static void destroy_blob(struct blob b)
+{
+	b.ledger->destroyed[b.id]++;
+}
+
+TT_CHAN_TYPE_SIZED_WITH(blob_chan, struct blob, blob_size, destroy_blob);
+
+static size_t itself(size_t size)
+{
+	return size;
+}
+
+TT_CHAN_TYPE_SIZED(size_chan, size_t, itself);
+
+/* Items go in while their bytes fit, and one that is larger than the bound passes alone. */
+TT_TEST(channel, bytes_bound_what_is_in)
+{
+	size_chan ch;
+	size_t got = 0;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 10, 100));
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 60 }), 0);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 41 }), TT_EAGAIN);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 40 }), 0);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 1 }), TT_EAGAIN);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 0 }), 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(tt_try_recv(&ch, &got), 1);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 5000 }), 0);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 0 }), TT_EAGAIN);
+	EXPECT_EQ(tt_recv(&ch, &got), 1);
+	EXPECT_EQ(got, 5000u);
+	for (size_t i = 0; i < 10; i++)
+		EXPECT_CODE(tt_try_send(&ch, &(size_t){ 1 }), 0);
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 1 }), TT_EAGAIN);
+	tt_chan_fini(&ch);
+	EXPECT_CODE(tt_chan_init_bytes(&ch, 0, 100), TT_EINVAL);
+	EXPECT_CODE(tt_chan_init_bytes(&ch, 1, 0), TT_EINVAL);
+	EXPECT_CODE(tt_chan_init_bytes(&ch, SIZE_MAX / 8, 100), TT_EINVAL);
+}
+
+static TT_TASK(send_size, (size_chan *, ch), (size_t, size), (int *, ret_rc))
+{
+	*ret_rc = tt_send(ch, &size);
+	return 0;
+}
+
+static TT_TASK(send_size_cancellable, (size_chan *, ch), (size_t, size), (tt_canceller **, ret_c), (int *, ret_rc))
+{
+	TT_SCOPE(s, TT_NEVER);
+	*ret_c = tt_scope_canceller(&s);
+	*ret_rc = tt_send(ch, &size);
+	return tt_scope_end(&s, 0);
+}
+
+static int large_before_small(size_chan *ch, int *rc)
+{
+	size_t got = 0;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_try_send(ch, &(size_t){ 50 }));
+	TT_TRY_IN(&g, tt_try_send(ch, &(size_t){ 50 }));
+	tt_go_with(&g, &anywhere, send_size, ch, (size_t)90, &rc[0]);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &anywhere, send_size, ch, (size_t)10, &rc[1]);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_EQ(tt_recv(ch, &got), 1);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	/* There is room for 50, and the first in line wants 90: nobody passes it. */
+	EXPECT_EQ(rc[1], 9);
+	EXPECT_CODE(tt_try_send(ch, &(size_t){ 1 }), TT_EAGAIN);
+	EXPECT_EQ(tt_recv(ch, &got), 1);
+	/* Now both fit, in order. */
+	EXPECT_EQ(tt_recv(ch, &got), 1);
+	EXPECT_EQ(got, 90u);
+	EXPECT_EQ(tt_recv(ch, &got), 1);
+	EXPECT_EQ(got, 10u);
+	return tt_group_end(&g, 0);
+}
+
+/* A large item is not overtaken by small ones. */
+TT_TEST(channel, a_large_item_keeps_its_place)
+{
+	/* law 5 */
+	int rc[2] = { 9, 9 };
+	size_chan ch;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 8, 100));
+	EXPECT_CODE(large_before_small(&ch, rc), 0);
+	EXPECT_CODE(rc[0], 0);
+	EXPECT_CODE(rc[1], 0);
+	tt_chan_fini(&ch);
+}
+
+static int cancel_the_large_one(size_chan *ch, int *rc)
+{
+	tt_canceller *c = NULL;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_try_send(ch, &(size_t){ 50 }));
+	tt_go_with(&g, &anywhere, send_size_cancellable, ch, (size_t)90, &c, &rc[0]);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &anywhere, send_size, ch, (size_t)10, &rc[1]);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_EQ(rc[1], 9);
+	cancel_and_put(c);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	return tt_group_end(&g, 0);
+}
+
+/* A large one that gives up lets those behind it in. */
+TT_TEST(channel, a_cancelled_large_item_uncovers_a_small_one)
+{
+	/* law 5 */
+	int rc[2] = { 9, 9 };
+	size_chan ch;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 8, 100));
+	EXPECT_CODE(cancel_the_large_one(&ch, rc), 0);
+	EXPECT_CODE(rc[0], TT_ECANCELED);
+	EXPECT_CODE(rc[1], 0);
+	EXPECT_EQ(tt_chan_len(&ch), 2u);
+	tt_chan_fini(&ch);
+}
+
+/* A slot holds bytes too; what the item does not need goes back with it. */
+TT_TEST(channel, a_slot_of_bytes)
+{
+	size_chan ch;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 4, 100));
+	{
+		TT_SLOT(slot, &ch);
+		TT_SLOT(other, &ch);
+
+		EXPECT_CODE(tt_reserve(&ch, &slot), TT_EINVAL);
+		EXPECT_CODE(tt_reserve_bytes(&ch, 80, &slot), 0);
+		EXPECT_CODE(tt_try_send(&ch, &(size_t){ 30 }), TT_EAGAIN);
+		EXPECT_CODE(tt_try_reserve_bytes(&ch, 30, &other), TT_EAGAIN);
+		EXPECT_ABORTS(tt_slot_send(&slot, &(size_t){ 81 }), "an item of 81 bytes, and 80 are reserved");
+		tt_slot_send(&slot, &(size_t){ 10 });
+		EXPECT_CODE(tt_select(TT_ON_RESERVE_BYTES(&ch, 90, &other)), 0);
+		EXPECT_CODE(tt_try_send(&ch, &(size_t){ 1 }), TT_EAGAIN);
+	}
+	EXPECT_CODE(tt_try_send(&ch, &(size_t){ 90 }), 0);
+	tt_chan_fini(&ch);
+}
+
+/* Drain destroys what is in, and says how much. */
+TT_TEST(channel, drain_destroys_what_is_there)
+{
+	struct ledger l = { { 0 }, { 0 }, { 0 } };
+	blob_chan ch;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 4, 100));
+	EXPECT_EQ(tt_chan_drain(&ch), 0u);
+	for (int i = 0; i < 3; i++)
+		EXPECT_CODE(tt_send(&ch, &(struct blob){ &l, 10, i }), 0);
+	tt_chan_close(&ch);
+	EXPECT_EQ(tt_chan_drain(&ch), 3u);
+	EXPECT_EQ(tt_chan_len(&ch), 0u);
+	EXPECT_MEM_EQ(l.destroyed, ((unsigned char[]){ 1, 1, 1, 0 }), 4);
+	tt_chan_fini(&ch);
+}
+
+/* ---- conservation with slots and bytes ---- */
+
+#define BLOBS 200
+
+/* One of the three ways in; who keeps an item says so. */
+static int put_blob(blob_chan *ch, struct ledger *l, int id, uint64_t *r)
+{
+	struct blob b = { l, (size_t)(next_random(r) % 50), id };
+	int64_t patience = (int64_t)(next_random(r) % 60) * TT_US(1);
+	uint64_t way = next_random(r) % 3;
+	int rc;
+
+	TT_SLOT(slot, ch);
+	if (way == 0)
+		return TT_WITHIN(patience, tt_give(ch, &b));
+	if (way == 1)
+		rc = TT_WITHIN(patience, tt_send(ch, &b));
+	else
+		rc = TT_WITHIN(patience, tt_reserve_bytes(ch, 60, &slot));
+	if (way == 2 && rc == 0 && next_random(r) % 4 != 0) {
+		tt_slot_send(&slot, &b);
+		return 0;
+	}
+	if (rc < 0 || way == 2)
+		l->kept[id]++;
+	return rc;
+}
+
+static TT_TASK(put_blobs, (blob_chan *, ch), (struct ledger *, l), (unsigned, id))
+{
+	uint64_t r = random_of(id);
+
+	TT_CLOSE_AT_END(ch);
+	for (int i = (int)id; i < BLOBS; i += 4) {
+		int rc = put_blob(ch, l, i, &r);
+
+		if (rc < 0 && rc != TT_ETIMEDOUT)
+			return rc;
+		if (next_random(&r) % 8 == 0)
+			TT_TRY(tt_sleep((int64_t)(next_random(&r) % 40) * TT_US(1)));
+	}
+	return 0;
+}
+
+static TT_TASK(take_blobs, (blob_chan *, ch), (unsigned, id))
+{
+	uint64_t r = random_of(100 + id);
+	struct blob b;
+	int rc;
+
+	for (;;) {
+		rc = TT_WITHIN((int64_t)(next_random(&r) % 60) * TT_US(1), tt_recv(ch, &b));
+		if (rc == 0)
+			return 0;
+		if (rc == 1)
+			b.ledger->received[b.id]++;
+		else if (rc != TT_ETIMEDOUT)
+			return rc;
+		if (next_random(&r) % 4 == 0)
+			TT_TRY(tt_sleep((int64_t)(next_random(&r) % 40) * TT_US(1)));
+	}
+}
+
+static TT_TASK(all_put_blobs, (blob_chan *, ch), (struct ledger *, l))
+{
+	TT_CLOSE_AT_END(ch);
+
+	TT_GROUP(g);
+	for (unsigned i = 0; i < 4; i++)
+		tt_go_with(&g, &anywhere, put_blobs, ch, l, i);
+	return tt_group_end(&g, 0);
+}
+
+static int blobs_in_and_out(blob_chan *ch, struct ledger *l)
+{
+	TT_GROUP(g);
+	tt_go(&g, all_put_blobs, ch, l);
+	for (unsigned i = 0; i < 2; i++)
+		tt_go_with(&g, &anywhere, take_blobs, ch, i);
+	return tt_group_end(&g, 0);
+}
+
+/* With slots, drops, sizes and cancels on several workers each item ends in one place, and all
+ * room and all bytes come back. */
+TT_TEST(channel, room_and_bytes_are_conserved)
+{
+	/* laws 3, 4, 5 */
+	struct ledger l = { { 0 }, { 0 }, { 0 } };
+	int received = 0;
+	blob_chan ch;
+
+	REQUIRE_OK(tt_chan_init_bytes(&ch, 3, 100));
+	EXPECT_CODE(blobs_in_and_out(&ch, &l), 0);
+	EXPECT_EQ(tt_chan_len(&ch), 0u);
+	tt_chan_fini(&ch);
+	for (int i = 0; i < BLOBS; i++) {
+		EXPECT_EQ(l.received[i] + l.kept[i] + l.destroyed[i], 1);
+		received += l.received[i];
+	}
+	EXPECT_GT(received, 0);
+}
