@@ -266,8 +266,6 @@ GRANTED = {
     # What tt_main() tells a person when the program ends or dies.
     'src/rt/main.c': r'(fprintf|__fprintf_chk|stderr)$',
     'src/rt/runtime.c': r'(fprintf|__fprintf_chk|stderr)$',
-    # Names for the frames of a stack: reads the loader's tables.
-    'src/obs/dump_text.c': r'dladdr$',
     # The kit runs each test in a process of its own and talks to a person.
     'testing': r'(fork|waitpid|_exit|exit|_Exit|abort|kill|raise|alarm|setitimer|getpid|getppid'
                r'|write|read|close|pipe2?|dup2?|open(64)?|fcntl(64)?|poll|f?printf|puts|putchar|fputs'

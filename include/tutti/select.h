@@ -15,15 +15,20 @@
 #ifndef TUTTI_SELECT_H
 #define TUTTI_SELECT_H
 
+#include <tutti/barrier.h>
 #include <tutti/base.h>
+#include <tutti/broadcast.h>
 #include <tutti/channel.h>
 #include <tutti/mutex.h>
 #include <tutti/net.h>
 #include <tutti/notify.h>
+#include <tutti/pool.h>
+#include <tutti/process.h>
 #include <tutti/semaphore.h>
 #include <tutti/signal.h>
 #include <tutti/task.h>
 #include <tutti/time.h>
+#include <tutti/watch.h>
 
 TT_BEGIN_DECLS
 
@@ -48,6 +53,9 @@ TT_API TT_MUST_USE int tt_select_(const tt_arm *arms, unsigned n, unsigned flags
 
 TT_API TT_MUST_USE tt_arm tt_on_recv_(tt_chan *ch, void *ret_p, int *rc);
 TT_API TT_MUST_USE tt_arm tt_on_send_(tt_chan *ch, const void *p, int *rc);
+TT_API TT_MUST_USE tt_arm tt_on_reserve_(tt_chan *ch, size_t bytes, tt_slot *slot, int *rc);
+TT_API TT_MUST_USE tt_arm tt_on_broadcast_(tt_subscriber *sub, void *ret_p, int *rc);
+TT_API TT_MUST_USE tt_arm tt_on_watch_(tt_watch *w, uint64_t *seen, void *ret_p, int *rc);
 TT_API TT_MUST_USE tt_arm tt_on_timeout_(int64_t timeout);
 TT_API TT_MUST_USE tt_arm tt_on_deadline_(int64_t deadline);
 TT_API TT_MUST_USE tt_arm tt_on_tick_(tt_interval *i);
@@ -56,9 +64,12 @@ TT_API TT_MUST_USE tt_arm tt_on_writable_(tt_fd *fd, int *rc);
 TT_API TT_MUST_USE tt_arm tt_on_reader_(tt_reader *r, int *rc);
 TT_API TT_MUST_USE tt_arm tt_on_task_end_(tt_task *t);
 TT_API TT_MUST_USE tt_arm tt_on_lock_(tt_mutex *m);
-TT_API TT_MUST_USE tt_arm tt_on_permit_(tt_semaphore *s, unsigned n);
+TT_API TT_MUST_USE tt_arm tt_on_permit_(tt_semaphore *s, unsigned n, int *rc);
+TT_API TT_MUST_USE tt_arm tt_on_latch_(tt_latch *l);
 TT_API TT_MUST_USE tt_arm tt_on_notify_(tt_notify *n);
+TT_API TT_MUST_USE tt_arm tt_on_lease_(tt_pool *p, void *ret_item, int *rc, const char *site);
 TT_API TT_MUST_USE tt_arm tt_on_signal_(tt_signals *s, int *ret_signal);
+TT_API TT_MUST_USE tt_arm tt_on_process_(tt_process *p, int *ret_status);
 TT_API TT_MUST_USE tt_arm tt_on_stop_(void);
 
 TT_UNUSED static inline tt_arm tt_on_never_(void)
@@ -124,6 +135,16 @@ TT_MUST_USE inline int tt_select_pack_(unsigned tt_flags_, const char *tt_site_,
 #define TT_ON_RECV_RC(ch, p, rc) tt_on_recv_(TT_CHAN_OUT_(ch, p), (p), (rc))
 #define TT_ON_SEND(ch, ...) tt_on_send_(TT_CHAN_IN_(ch, __VA_ARGS__), __VA_ARGS__, NULL)
 #define TT_ON_SEND_RC(ch, p, rc) tt_on_send_(TT_CHAN_IN_(ch, p), (p), (rc))
+#define TT_ON_RESERVE(ch, slot) \
+	tt_on_reserve_(TT_CHAN_(ch), SIZE_MAX, TT_SLOT_FOR_(ch, slot), NULL)
+#define TT_ON_RESERVE_RC(ch, slot, rc) \
+	tt_on_reserve_(TT_CHAN_(ch), SIZE_MAX, TT_SLOT_FOR_(ch, slot), (rc))
+#define TT_ON_RESERVE_BYTES(ch, bytes, slot) \
+	tt_on_reserve_(TT_CHAN_(ch), (bytes), TT_SLOT_FOR_(ch, slot), NULL)
+#define TT_ON_BROADCAST(sub, p) tt_on_broadcast_(TT_SUB_OUT_(sub, p), (p), NULL)
+#define TT_ON_BROADCAST_RC(sub, p, rc) tt_on_broadcast_(TT_SUB_OUT_(sub, p), (p), (rc))
+#define TT_ON_WATCH(w, seen, p) tt_on_watch_(TT_WATCH_OUT_(w, p), (seen), (p), NULL)
+#define TT_ON_WATCH_RC(w, seen, p, rc) tt_on_watch_(TT_WATCH_OUT_(w, p), (seen), (p), (rc))
 #define TT_ON_TIMEOUT(timeout) tt_on_timeout_(timeout)
 #define TT_ON_DEADLINE(deadline) tt_on_deadline_(deadline)
 #define TT_ON_TICK(interval) tt_on_tick_(interval)
@@ -135,9 +156,14 @@ TT_MUST_USE inline int tt_select_pack_(unsigned tt_flags_, const char *tt_site_,
 #define TT_ON_READER_RC(reader, rc) tt_on_reader_((reader), (rc))
 #define TT_ON_TASK_END(task) tt_on_task_end_(task) /* however it ended: see tt_task_join() */
 #define TT_ON_LOCK(mutex) tt_on_lock_(mutex)
-#define TT_ON_PERMIT(semaphore, n) tt_on_permit_((semaphore), (n))
+#define TT_ON_PERMIT(semaphore, n) tt_on_permit_((semaphore), (n), NULL) /* closed: TT_ECLOSED */
+#define TT_ON_PERMIT_RC(semaphore, n, rc) tt_on_permit_((semaphore), (n), (rc))
+#define TT_ON_LATCH(latch) tt_on_latch_(latch)
 #define TT_ON_NOTIFY(notify) tt_on_notify_(notify)
+#define TT_ON_LEASE(pool, ret) tt_on_lease_(TT_POOL_OUT_(pool, ret), (ret), NULL, TT_SITE)
+#define TT_ON_LEASE_RC(pool, ret, rc) tt_on_lease_(TT_POOL_OUT_(pool, ret), (ret), (rc), TT_SITE)
 #define TT_ON_SIGNAL(signals, ret_signal) tt_on_signal_((signals), (ret_signal))
+#define TT_ON_PROCESS(process, ret_status) tt_on_process_((process), (ret_status)) /* it has ended */
 #define TT_ON_STOP() tt_on_stop_() /* a soft cancel was asked for */
 
 /* TT_ON_IF(cond, arm) - an arm that is on only if cond; else it is not even evaluated. */

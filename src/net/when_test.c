@@ -304,6 +304,33 @@ static TT_TASK(parks, (tt_notify *, never))
 	return tt_notify_wait(never);
 }
 
+static TT_TASK(sleeps_a_while)
+{
+	return tt_sleep(TT_MS(5));
+}
+
+static int owner_waits_for_a_daemons_place(struct fate *idle, struct fate *next)
+{
+	tt_group_options one = { .max_children = 1 };
+	tt_child_options daemon = { .daemon = true };
+
+	TT_GROUP_WITH(g, &one);
+	tt_go_with(&g, &daemon, sleeps_a_while);
+	tt_go_when(&g, TT_WHEN(.timeout = TT_MS(1), .on_timeout = TT_WHEN_DROP), counts, idle);
+	EXPECT_OK(tt_go(&g, counts, next));
+	return tt_group_end(&g, 0);
+}
+
+/* Its end, while the owner waits for a daemon's place, is not the end of the group. */
+TT_TEST(when, its_end_does_not_end_a_group_that_waits_for_room)
+{
+	struct fate idle = { 0 }, next = { 0 };
+
+	EXPECT_OK(owner_waits_for_a_daemons_place(&idle, &next));
+	EXPECT_EQ(idle.dropped, 1);
+	EXPECT_EQ(next.started, 1);
+}
+
 /* One whose time has come and that waits for a place is dropped by a cancel like the others. */
 TT_TEST(when, a_cancel_drops_those_that_wait_for_a_place)
 {

@@ -5,10 +5,10 @@
  */
 #include "obs/dump.h"
 
-#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "env/frames.h"
 #include "task/task.h"
 
 struct out {
@@ -42,15 +42,10 @@ TT_PRINTF(2, 3) static void put(struct out *o, const char *fmt, ...)
 
 static void put_frame(struct out *o, unsigned depth, unsigned i, void *pc)
 {
-	Dl_info info;
+	char name[256];
 
-	put(o, "%*s    #%u ", (int)depth * 2, "", i);
-	if (dladdr(pc, &info) != 0 && info.dli_sname != NULL)
-		put(o, "%s+0x%zx\n", info.dli_sname, (size_t)((char *)pc - (char *)info.dli_saddr));
-	else if (dladdr(pc, &info) != 0 && info.dli_fname != NULL)
-		put(o, "%s+0x%zx\n", info.dli_fname, (size_t)((char *)pc - (char *)info.dli_fbase));
-	else
-		put(o, "%p\n", pc);
+	tti_env_frame_text(pc, name, sizeof(name));
+	put(o, "%*s    #%u %s\n", (int)depth * 2, "", i, name);
 }
 
 static void put_row(struct out *o, const struct tti_dump_row *r, unsigned depth, int64_t now)

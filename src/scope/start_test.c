@@ -72,6 +72,34 @@ TT_TEST(start, a_good_end_counts_as_ready)
 	EXPECT_OK(starts_what_ends(7));
 }
 
+static TT_TASK(tries_again, (int *, ret_tries))
+{
+	tt_retry r = tt_retry_jitter(TT_US(1), TT_US(10), 3);
+	int rc;
+
+	do
+		++*ret_tries;
+	while ((rc = tt_retry_wait(&r, TT_EIO)) == 0);
+	EXPECT_CODE(rc, TT_EIO);
+	return tt_ready();
+}
+
+static int starts_what_tries_again(int *ret_tries)
+{
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_start(&g, tries_again, ret_tries));
+	return tt_group_end(&g, 0);
+}
+
+/* Nobody gave it a deadline, so it has none. */
+TT_TEST(start, adds_no_deadline)
+{
+	int tries = 0;
+
+	EXPECT_OK(starts_what_tries_again(&tries));
+	EXPECT_EQ(tries, 3);
+}
+
 static TT_TASK(cannot_listen)
 {
 	TT_TRY(tt_sleep(TT_US(100)));

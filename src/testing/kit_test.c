@@ -72,7 +72,7 @@ static tt_test subjects[] = {
 	{ "subject", "crashes", TT_SITE, crashes, TT_ON_ALL, "", NULL },
 	{ "subject", "hangs", TT_SITE, hangs, TT_ON_ALL, "", NULL },
 	{ "subject", "skips", TT_SITE, skips, TT_ON_ALL, "", NULL },
-	{ "subject", "leaks", TT_SITE, leaks, TT_ON_SIM, "", NULL },
+	{ "subject", "leaks", TT_SITE, leaks, TT_ON_ALL, "", NULL },
 	{ "subject", "elsewhere", TT_SITE, passes, TT_ON_URING, "needs a ring", NULL },
 };
 
@@ -158,6 +158,8 @@ TT_TEST_PLAIN(kit, a_crash_and_a_hang_fail_one_test_each)
 	EXPECT_TRUE(says("1 descriptors"));
 	EXPECT_TRUE(says("ok 8 - subject.elsewhere # SKIP needs a ring\n"));
 	EXPECT_TRUE(says("# 1 passed, 5 failed, 2 skipped"));
+	EXPECT_EQ(run("--only=subject.leaks", "--on=epoll"), 1);
+	EXPECT_TRUE(says("1 descriptors were not closed with tt_fd_close"));
 }
 
 TT_TEST_PLAIN(kit, nothing_run_is_not_a_pass)

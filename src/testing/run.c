@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sim/sim.h"
+#include "net/net.h"
 #include "testing/kit.h"
 
 /* What a test that knows nothing of faults meets: orders of events, never an amount or a
@@ -73,9 +74,15 @@ static void run_real(const tt_test *t)
 {
 	tt_main_options o = { .workers = tti_test_options.workers, .io = chosen_io() };
 	int before = open_descriptors(), status, after;
+	uint64_t left;
 
 	status = tt_main_with(&o, test_body, t);
 	after = open_descriptors();
+	/* The runtime closes what a program left open; that it had to is a failure all the same. */
+	left = tti_net_left_open();
+	if (left != 0)
+		tti_test_failed(false, t->site, "%llu descriptors were not closed with tt_fd_close",
+		                (unsigned long long)left);
 	if (status != 0)
 		tti_test_failed(false, t->site, "the runtime ended with status %d", status);
 	if (after != before)

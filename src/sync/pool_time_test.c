@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool_time_test.c - what a resource pool does by the clock: idle time, lifetime, back-off, the
+ * reports of slow waits, of leaks, and of borrowers that destroy waits for.
+ *
+ * test-on: sim1 sim4
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/pool_testkit.h"
+
+TT_TEST_MAIN()
+
+static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
+
+#define HAS(text, part) (strstr((text), (part)) != NULL)
+
+/* What comes to stderr while fn runs; it fits a pipe. */
+static const char *stderr_of(int (*fn)(void *), void *arg, int *ret_rc)
+{
+	static char text[16384];
+	int fds[2], before = dup(2);
+	ssize_t len;
+
+	if (before < 0 || pipe(fds) < 0 || dup2(fds[1], 2) < 0)
+		abort();
+	*ret_rc = fn(arg);
+	if (dup2(before, 2) < 0)
+		abort();
+	close(before);
+	close(fds[1]);
+	len = read(fds[0], text, sizeof(text) - 1);
+	close(fds[0]);
+	text[len > 0 ? len : 0] = '\0';
+	return text;
+}
+
+static unsigned count_of(const char *text, const char *word)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+		n++;
+	return n;
+}
+
+/* ---- how many are kept, and for how long ---- */
+
+/* n items that were all lent at once and are all free now. */
+static int fill(thing_pool *p, unsigned n)
+{
+	struct thing *t[16];
+
+	for (unsigned i = 0; i < n; i++)
+		TT_TRY(tt_pool_acquire(p, &t[i]));
+	for (unsigned i = 0; i < n; i++)
+		tt_pool_release(p, t[i], TT_POOL_KEEP);
+	return 0;
+}
+
+/* min_idle items are opened ahead, and opened again when one is taken or breaks. */
+TT_TEST(pool_time, min_idle_is_kept)
+{
+	struct shop s;
+	thing_pool *p;
+	struct thing *t;
+	tt_pool_options o;
+
+	shop_init(&s);
+	s.open_takes = TT_MS(3);
+	o = shop_options(&s, 4);
+	o.min_idle = 2;
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(tt_sleep(TT_MS(10)));
+	EXPECT_EQ(stats_of(p).idle, 2u);
+	REQUIRE_OK(tt_pool_acquire(p, &t));
+	REQUIRE_OK(tt_sleep(TT_MS(10)));
+	EXPECT_EQ(s.opens, 2u); /* nobody asked the keeper: one is still free */
+	tt_pool_release(p, t, TT_POOL_CLOSE);
+	REQUIRE_OK(tt_sleep(TT_MS(10)));
+	EXPECT_EQ(stats_of(p).idle, 2u);
+	EXPECT_EQ(s.opens, 3u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* What is free for too long is closed, the longest idle first, but for min_idle. */
+TT_TEST(pool_time, idle_items_are_closed)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 5);
+	o.min_idle = 1;
+	o.idle_max = TT_SEC(10);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 5));
+	REQUIRE_OK(tt_sleep(TT_SEC(9)));
+	EXPECT_EQ(stats_of(p).idle, 5u);
+	REQUIRE_OK(fill(p, 2)); /* two of them are used again */
+	REQUIRE_OK(tt_sleep(TT_SEC(2)));
+	EXPECT_EQ(stats_of(p).idle, 2u);
+	REQUIRE_OK(tt_sleep(TT_SEC(10)));
+	EXPECT_EQ(stats_of(p).idle, 1u);
+	REQUIRE_OK(tt_sleep(TT_HOUR(1)));
+	EXPECT_EQ(stats_of(p).idle, 1u);
+	EXPECT_EQ(s.opens, 5u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* When each item was closed is not seen here: when it was gone is. */
+static int watch_ages(struct shop *s, thing_pool *p, int64_t life, unsigned n)
+{
+	int64_t first = TT_NEVER, last = 0;
+	unsigned gone = 0;
+
+	TT_TRY(fill(p, n));
+	for (int64_t t0 = tt_now(); gone < n && tt_now() < t0 + 2 * life;) {
+		TT_TRY(tt_sleep(TT_MS(100)));
+		for (; gone < s->closes; gone++) {
+			first = tt_now() - t0 < first ? tt_now() - t0 : first;
+			last = tt_now() - t0;
+		}
+	}
+	EXPECT_GE(first, life - life / 8);
+	EXPECT_LE(last, life + TT_MS(101));
+	EXPECT_GT(last - first, life / 100); /* not all at once */
+	return 0;
+}
+
+/* A lifetime ends between seven eighths and the whole of lifetime_max, not for all at once. */
+TT_TEST(pool_time, lifetime_is_bounded_and_spread)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 8);
+	o.lifetime_max = TT_SEC(80);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	EXPECT_OK(watch_ages(&s, p, TT_SEC(80), 8));
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* An item that is never idle has a lifetime too: it is closed when it comes back. */
+TT_TEST(pool_time, lifetime_holds_for_busy_items)
+{
+	struct shop s;
+	thing_pool *p;
+	struct thing *t;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.lifetime_max = TT_SEC(10);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	for (int i = 0; i < 100; i++) {
+		REQUIRE_OK(tt_pool_acquire(p, &t));
+		EXPECT_LE(tt_now() - t->opened_at, TT_SEC(10));
+		REQUIRE_OK(tt_sleep(TT_SEC(1)));
+		tt_pool_release(p, t, TT_POOL_KEEP);
+	}
+	EXPECT_GE(s.opens, 10u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* check_after leaves out what was free only just now. */
+TT_TEST(pool_time, checks_what_was_idle_for_a_while)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.check = shop_check;
+	o.check_after = TT_SEC(1);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 1));
+	REQUIRE_OK(fill(p, 1));
+	EXPECT_EQ(s.checks, 0u);
+	REQUIRE_OK(tt_sleep(TT_SEC(2)));
+	REQUIRE_OK(fill(p, 1));
+	EXPECT_EQ(s.checks, 1u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* ---- nobody can open ---- */
+
+static TT_TASK(tries, (thing_pool *, p), (int, code))
+{
+	TT_LEASE(t, p);
+	EXPECT_CODE(TT_WITHIN(TT_SEC(20), tt_pool_acquire(p, &t)), code);
+	return 0;
+}
+
+struct tally {
+	tt_mutex lock;
+	unsigned served, refused;
+};
+
+static TT_TASK(tries_and_tells, (thing_pool *, p), (struct tally *, tally))
+{
+	int rc;
+
+	TT_LEASE(t, p);
+	rc = TT_WITHIN(TT_SEC(20), tt_pool_acquire(p, &t));
+	EXPECT_TRUE(rc == 0 || rc == TT_ECONNREFUSED);
+	TT_LOCK(&tally->lock);
+	tally->served += rc == 0;
+	tally->refused += rc == TT_ECONNREFUSED;
+	return 0;
+}
+
+static int down_and_up(struct shop *s, thing_pool *p, struct tally *tally)
+{
+	TT_GROUP(g);
+	for (int i = 0; i < 40; i++)
+		tt_go_with(&g, &anywhere, tries_and_tells, p, tally);
+	TT_TRY_IN(&g, tt_sleep(TT_MS(5)));
+	EXPECT_EQ(s->failed, 8u); /* as many as there is room for, at once */
+	s->live_max = 0;
+	TT_TRY_IN(&g, tt_sleep(TT_MS(180)));
+	EXPECT_GE(s->failed, 11u);
+	EXPECT_EQ(s->live_max, 1u);
+	return tt_group_end(&g, 0);
+}
+
+/* While nothing can be opened there is one attempt at a time, with growing pauses; each tells one
+ * waiter, and the others are served once one succeeds. */
+TT_TEST(pool_time, one_attempt_at_a_time_while_nobody_can_open)
+{
+	struct tally tally = { .served = 0 };
+	int64_t before = tt_now();
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	tt_mutex_init(&tally.lock);
+	s.open_takes = TT_US(100);
+	s.open_rc = TT_ECONNREFUSED;
+	s.fail_first = 13;
+	o = shop_options(&s, 8);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	EXPECT_OK(down_and_up(&s, p, &tally));
+	EXPECT_EQ(tally.refused, 13u);
+	EXPECT_EQ(tally.served, 27u);
+	/* At least half of 10, 20, 40, 80, 160, 320 ms, at most all of it. */
+	EXPECT_GE(tt_now() - before, TT_MS(315));
+	EXPECT_LE(tt_now() - before, TT_MS(640));
+	tt_pool_destroy(p);
+	tt_mutex_fini(&tally.lock);
+	shop_fini(&s);
+}
+
+/* For min_idle alone it goes on trying, about once a second. */
+TT_TEST(pool_time, goes_on_trying_for_min_idle)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	s.open_rc = TT_ECONNREFUSED;
+	o = shop_options(&s, 4);
+	o.min_idle = 3;
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(tt_sleep(TT_SEC(100)));
+	EXPECT_GE(s.failed, 100u);
+	EXPECT_LE(s.failed, 215u);
+	s.open_rc = 0;
+	REQUIRE_OK(tt_sleep(TT_SEC(2)));
+	EXPECT_EQ(stats_of(p).idle, 3u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* ---- figures and reports ---- */
+
+static int waits_two_seconds(void *arg)
+{
+	thing_pool *p = arg;
+	struct thing *t;
+	tt_task *w;
+	int rc;
+
+	TT_TRY(tt_pool_acquire(p, &t));
+	TT_GROUP(g);
+	TT_TRY_IN(&g, tt_go_task(&g, &w, tries, p, 0));
+	TT_TRY_IN(&g, tt_sleep(TT_SEC(2)));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	rc = tt_task_join(w);
+	tt_task_put(w);
+	return tt_group_end(&g, rc);
+}
+
+/* Waits are counted, and a long one is reported with the task and how the pool stood. */
+TT_TEST(pool_time, slow_waits_are_reported)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.slow_acquire = TT_SEC(1);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 1));
+	text = stderr_of(waits_two_seconds, p, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "tutti: pool shop: "), 1u);
+	EXPECT_TRUE(HAS(text, "tutti: pool shop: tries#") && HAS(text, " waited 200") && HAS(text, "pool_time_test.c:"));
+	EXPECT_TRUE(HAS(text, "of 1 lent"));
+	EXPECT_GE(stats_of(p).wait_max, TT_SEC(2));
+	EXPECT_GE(stats_of(p).wait_total, stats_of(p).wait_max);
+	EXPECT_EQ(stats_of(p).waited, 2u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+static TT_TASK(forgets_to_return, (thing_pool *, p), (struct thing **, ret))
+{
+	return tt_pool_acquire(p, ret);
+}
+
+static int leaks_one(void *arg)
+{
+	thing_pool *p = arg;
+	struct thing *t = NULL;
+	tt_child_options named = { .name = "forgetful" };
+
+	TT_GROUP(g);
+	tt_go_with(&g, &named, forgets_to_return, p, &t);
+	TT_TRY_IN(&g, tt_group_drain(&g)); /* the task has ended, its item is still out */
+	TT_TRY_IN(&g, tt_sleep(TT_SEC(120)));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	return tt_group_end(&g, 0);
+}
+
+/* An item that is out for too long is reported once: who, spawned where, acquired where, and the
+ * stack that did. */
+TT_TEST(pool_time, leaks_are_reported_once)
+{
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	o.leak_after = TT_SEC(30);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	text = stderr_of(leaks_one, p, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "has held an item for"), 1u);
+	EXPECT_TRUE(HAS(text, "tutti: pool shop: forgetful#"));
+	EXPECT_TRUE(HAS(text, "(spawned at ") && HAS(text, "has held an item for 300"));
+	EXPECT_TRUE(HAS(text, "pool_time_test.c:"));
+	EXPECT_TRUE(HAS(text, "    #0 ") && HAS(text, "    #1 "));
+	EXPECT_EQ(stats_of(p).leaks_reported, 1u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+struct slow_end {
+	thing_pool *p;
+	tt_semaphore started;
+};
+
+static TT_TASK(holds_on, (struct slow_end *, e), (int64_t, how_long))
+{
+	TT_LEASE(t, e->p);
+	TT_TRY(tt_pool_acquire(e->p, &t));
+	tt_semaphore_release(&e->started, 1);
+	return tt_sleep(how_long);
+}
+
+static int destroyed_slowly(void *arg)
+{
+	struct slow_end *e = arg;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, holds_on, e, TT_SEC(70));
+	tt_go_with(&g, &anywhere, holds_on, e, TT_SEC(1));
+	TT_TRY_IN(&g, tt_semaphore_acquire(&e->started, 2));
+	tt_pool_destroy(e->p);
+	return tt_group_end(&g, 0);
+}
+
+/* Destroy names those it waits for after five seconds, and again each minute. */
+TT_TEST(pool_time, destroy_names_who_keeps_it_waiting)
+{
+	struct slow_end e;
+	struct shop s;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	REQUIRE_OK(tt_pool_create(&o, &e.p));
+	tt_semaphore_init(&e.started, 0);
+	text = stderr_of(destroyed_slowly, &e, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "keeps destroy waiting"), 2u);
+	EXPECT_TRUE(HAS(text, "tutti: pool shop: holds_on#"));
+	tt_semaphore_fini(&e.started);
+	shop_fini(&s);
+}
+
+static TT_TASK(takes_it_over, (struct slow_end *, e), (struct thing *, t))
+{
+	TT_TRY(tt_sleep(TT_SEC(1)));
+	tt_pool_release(e->p, t, TT_POOL_KEEP);
+	return 0;
+}
+
+static int destroyed_by_a_borrower(void *arg)
+{
+	struct slow_end *e = arg;
+	struct thing *t;
+
+	TT_TRY(tt_pool_acquire(e->p, &t));
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, takes_it_over, e, t);
+	tt_pool_destroy(e->p);
+	return tt_group_end(&g, 0);
+}
+
+/* A task that destroys the pool and still has an item of it is told so at once. */
+TT_TEST(pool_time, destroy_by_a_borrower_says_so)
+{
+	struct slow_end e;
+	struct shop s;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	REQUIRE_OK(tt_pool_create(&o, &e.p));
+	text = stderr_of(destroyed_by_a_borrower, &e, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "who holds an item, acquired at"), 1u);
+	EXPECT_FALSE(HAS(text, "keeps destroy waiting"));
+	shop_fini(&s);
+}
+
+/* A close that hangs is left alone after return_max. */
+TT_TEST(pool_time, a_close_has_a_time_limit)
+{
+	int64_t before = tt_now();
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	s.close_takes = TT_HOUR(1);
+	o = shop_options(&s, 2);
+	o.return_max = TT_SEC(2);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 2));
+	tt_pool_destroy(p);
+	EXPECT_LE(tt_now() - before, TT_SEC(3));
+	shop_fini(&s);
+}
