@@ -149,7 +149,7 @@ TT_API tt_verb_ tt_verb_par_map_;    /* on: tt_par_shape_; args begin with two p
 TT_API tt_verb_ tt_verb_par_reduce_; /* on: tt_par_join_; args begin with two size_t and a pointer */
 
 /* The rare halves of a fork: it begins outside the pool; the beat was set (a code: it must not
- * run); the right side was shared, or the left one failed. */
+ * run); the right side was shared, the left one failed, or the beat was set meanwhile. */
 TT_API int tt_fork2_outside_(const tt_task_type *left, void *left_args, const tt_task_type *right,
                              void *right_args, const char *site);
 TT_API int tt_fork2_beat_(tt_par_worker_ *w);
@@ -195,7 +195,9 @@ tt_fork2_(const tt_task_type *tt_left_type_, int (*tt_left_run_)(void *), void *
 			return tt_fork2_stopped_(tt_w_, &tt_job_, tt_left_type_, tt_left_args_, tt_rc_);
 	}
 	tt_rc_ = tt_left_run_(tt_left_args_);
-	if (__builtin_expect(tt_job_.share != NULL || tt_rc_ < 0, 0))
+	/* relaxed: as above. */
+	if (__builtin_expect(tt_job_.share != NULL || tt_rc_ < 0 ||
+	                     __atomic_load_n(&tt_w_->beat.v, __ATOMIC_RELAXED) != 0, 0))
 		return tt_fork2_join_(tt_w_, &tt_job_, tt_rc_);
 	tt_par_pop_(tt_w_, &tt_job_);
 	tt_rc_ = tt_run_(tt_args_);

@@ -364,6 +364,35 @@ TT_TEST(file, replace)
 	drop_file(fd, "a");
 }
 
+/* Its owner is the caller: whom a program runs as is not taken over with it. */
+TT_TEST_ON(file, a_replacement_runs_as_nobody_else, TT_ON_REAL, WHY_REAL)
+{
+	tt_fd *fd = make_file("a", "old", 3);
+	tt_file_info after = { 0 };
+
+	REQUIRE_OK(chmod(in_folder("a"), 06751));
+	EXPECT_OK(tt_file_replace(in_folder("a"), "new", 3));
+	EXPECT_OK(tt_file_stat_path(in_folder("a"), &after));
+	EXPECT_EQ(after.mode & 07777u, 0751u);
+	drop_file(fd, "a");
+}
+
+/* A time that no count of ns from 1970 can say is the last one, or the first. */
+TT_TEST_ON(file, times_out_of_range, TT_ON_REAL, WHY_REAL)
+{
+	const struct timespec late[2] = { { .tv_sec = 14000000000 }, { .tv_sec = 14000000000 } };
+	tt_fd *fd = make_file("a", "x", 1);
+	tt_file_info info = { 0 };
+	struct stat st;
+
+	REQUIRE_OK(utimensat(AT_FDCWD, in_folder("a"), late, 0));
+	REQUIRE_OK(stat(in_folder("a"), &st));
+	EXPECT_OK(tt_file_stat(fd, &info));
+	if (st.st_mtim.tv_sec == late[1].tv_sec) /* else the file system cannot say it either */
+		EXPECT_EQ(info.modified, INT64_MAX);
+	drop_file(fd, "a");
+}
+
 /* What the file system refuses comes back by its name, and leaves nothing behind. */
 TT_TEST_ON(file, failures_of_the_system, TT_ON_REAL, WHY_REAL)
 {

@@ -202,6 +202,50 @@ PROCESS_TEST(child_that_ignores_sigterm)
 	expect_no_children();
 }
 
+#define LEAVE_GROUP "TT_TEST_LEAVE_GROUP"
+
+/* This program again, as a child that leaves the group it was given. */
+__attribute__((constructor)) static void leave_group(void)
+{
+	if (getenv(LEAVE_GROUP) == NULL)
+		return;
+	if (setpgid(0, getpgid(getppid())) == 0)
+		TT_IGNORE((int)write(STDOUT_FILENO, "left", 4));
+	for (;;)
+		pause();
+}
+
+/* A child that is in another group by now is killed all the same. */
+PROCESS_TEST(close_kills_one_that_left_its_group)
+{
+	const char *const argv[] = { "/proc/self/exe", NULL }, *const envp[] = { LEAVE_GROUP "=1", NULL };
+	tt_process_options o = { .argv = argv, .envp = envp, .stdout_to = TT_TO_PIPE, .new_group = true };
+	tt_process *p = started(&o);
+	char buf[4];
+
+	EXPECT_OK(tt_read_exact(tt_process_stdout(p), buf, sizeof(buf), NULL));
+	tt_process_close(p);
+	expect_no_children();
+}
+
+/* A pipe that tt_process_run() has nothing to do with would keep the child for ever. */
+PROCESS_TEST(run_refuses_a_pipe_without_a_buffer)
+{
+	tt_process_options o = script("cat; cat");
+	char out[4];
+	tt_process_io io = { .input = "x", .input_n = 1, .out = out, .out_max = sizeof(out) };
+
+	o.stdin_to = o.stdout_to = TT_TO_PIPE;
+	EXPECT_OK(TT_WITHIN(TT_SEC(20), tt_process_run(&o, &io, NULL)));
+	io.input = NULL;
+	EXPECT_CODE(TT_WITHIN(TT_MS(50), tt_process_run(&o, &io, NULL)), TT_EINVAL);
+	EXPECT_CODE(TT_WITHIN(TT_MS(50), tt_process_run(&o, NULL, NULL)), TT_EINVAL);
+	o.stdin_to = TT_TO_NULL;
+	o.stderr_to = TT_TO_PIPE;
+	EXPECT_CODE(TT_WITHIN(TT_MS(50), tt_process_run(&o, &io, NULL)), TT_EINVAL);
+	expect_no_children();
+}
+
 /* A group is killed with its grandchildren, also after the child itself has ended. */
 PROCESS_TEST(groups)
 {

@@ -21,6 +21,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include <tutti/lowlevel.h>
 #include <tutti/when.h>
 
 #include "base/panic.h"
@@ -85,11 +86,15 @@ static void leave_calls(struct when *w)
 	w->n_watches = 0;
 }
 
+/* Often in the midst of a cancel walk, whose list others would change meanwhile. */
 static void give_up(struct when *w, bool cancelled)
 {
+	const char *before = tt_forbid_waits("the destructor of an idle child's argument");
+
 	drop_args(w);
 	tti_idle_end(&w->idle, cancelled);
 	tti_env_free(w);
+	tti_waits_forbidden = before;
 }
 
 /* The last operation is over. */

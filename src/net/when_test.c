@@ -352,6 +352,32 @@ TT_TEST(when, a_cancel_drops_those_that_wait_for_a_place)
 
 /* ---- misuse, memory ---- */
 
+static TT_TASK(closes, (tt_fd *, fd, tt_fd_close))
+{
+	tt_fd_close(fd);
+	return 0;
+}
+
+/* Its descriptor is in use: the destructor would wait for that in the midst of the cancel. */
+static void cancelled_with_a_destructor_that_waits(void)
+{
+	struct fate f = { 0 };
+	tt_fd *pair[2];
+
+	REQUIRE_OK(tt_pair(pair));
+	TT_GROUP(g);
+	tt_go(&g, reads_one, &f, pair[0]);
+	tt_go_when(&g, TT_WHEN(.timeout = TT_SEC(100)), closes, pair[0]);
+	EXPECT_OK(tt_sleep(TT_MS(1)));
+	tt_group_cancel(&g);
+	TT_IGNORE(tt_group_end(&g, 0));
+}
+
+TT_TEST_ON(when, a_destructor_may_not_wait, TT_ON_SIM, "a forked process has no ring")
+{
+	EXPECT_ABORTS(cancelled_with_a_destructor_that_waits(), "would wait inside the destructor of an idle child's argument");
+}
+
 TT_TEST(when, nothing_to_wait_for_is_refused)
 {
 	struct fate f = { 0 };
@@ -400,10 +426,9 @@ static TT_TASK(answers, (tt_group *, g), (tt_fd *, fd, tt_fd_close), (int, left)
 
 	if (rc >= 0)
 		rc = tt_write_all(fd, &c, 1, NULL);
-	if (rc >= 0 && left > 1) {
-		tt_go_when(g, TT_WHEN(.readable = { fd }, .timeout = TT_SEC(1), .worker = TT_WORKER_ANY), answers, g, fd, left - 1);
-		return 0;
-	}
+	if (rc >= 0 && left > 1)
+		return tt_go_when(g, TT_WHEN(.readable = { fd }, .timeout = TT_SEC(1), .worker = TT_WORKER_ANY), answers, g, fd,
+		                  left - 1);
 	tt_fd_close(fd);
 	return rc < 0 ? rc : 0;
 }

@@ -617,13 +617,23 @@ int tt_fork2_stopped_(tt_par_worker_ *w, tt_par_job_ *job, const tt_task_type *l
 	return rc;
 }
 
-int tt_fork2_join_(tt_par_worker_ *w, tt_par_job_ *job, int rc)
+int tt_fork2_join_(tt_par_worker_ *open, tt_par_job_ *job, int rc)
 {
+	struct tti_compute_worker *w = (struct tti_compute_worker *)(void *)open;
+
 	if (job->share != NULL)
-		return tti_compute_join((struct tti_compute_worker *)(void *)w, job->share, rc);
-	tt_par_pop_(w, job);
+		return tti_compute_join(w, job->share, rc);
+	tt_par_pop_(open, job);
+	/* acquire: pairs with the release in beat_all(). It stays set: who asked for a share is
+	 * heard at the next fork. */
+	if (rc >= 0)
+		tti_exchange_acquire(beat_of(w), 1);
+	if (rc >= 0 && !is_stopped(w)) {
+		rc = job->type->run(job->args);
+		return rc < 0 ? rc : 0;
+	}
 	drop_args(job->type, job->args);
-	return rc;
+	return rc < 0 ? rc : TT_ECANCELED;
 }
 
 /* ---- regions ---- */

@@ -572,6 +572,7 @@ TT_TEST(compute, par_reduce_aligns_the_parts)
 {
 	static struct vector_sum acc;
 
+	acc.sum = 0;
 	EXPECT_CODE(tt_par_reduce(300, &acc, (vector_fold), (vector_join)), 0);
 	EXPECT_EQ(acc.sum, 300u);
 }
@@ -809,4 +810,30 @@ TT_TEST_PLAIN(compute, by_environment)
 	setenv("TUTTI_COMPUTE", "many", 1);
 	EXPECT_ABORTS(TT_IGNORE(tt_main(region_in_main, seen)), "TUTTI_COMPUTE: \"many\" is not a number");
 	unsetenv("TUTTI_COMPUTE");
+}
+
+static TT_TASK(ends_well_once_told)
+{
+	while (tt_checkpoint() == 0)
+		continue;
+	return 0;
+}
+
+static TT_TASK(stopped_between_the_sides, (struct owned *, o))
+{
+	EXPECT_CODE(TT_WITHIN(TT_MS(2), tt_fork2((ends_well_once_told), (owns, o))), TT_ETIMEDOUT);
+	return 0;
+}
+
+/* A cancel during the left side keeps the right one from beginning, also where no other thread
+ * is there to take it. */
+TT_TEST_PLAIN(compute, a_cancel_comes_between_the_sides)
+{
+	struct owned o = { .ran.v = 0 };
+
+	setenv("TUTTI_COMPUTE", "1", 1);
+	EXPECT_EQ(tt_main(stopped_between_the_sides, &o), 0);
+	unsetenv("TUTTI_COMPUTE");
+	EXPECT_EQ(counted(&o.ran), 0u);
+	EXPECT_EQ(counted(&o.dropped), 1u);
 }

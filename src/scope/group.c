@@ -102,7 +102,7 @@ static void wake_joiner(struct tti_group *g)
 
 static void only_daemons_left(struct tti_group *g)
 {
-	bool ending = g->joiner != NULL && g->join_at_most == 0 && !g->join_keeps_daemons;
+	bool ending = g->joiner != NULL && g->join_at_most == 0 && !g->join_keeps_daemons && !g->join_for_room;
 
 	if (ending && g->n_daemons > 0 && children_left(g) == g->n_daemons)
 		tti_scope_cancel(&g->scope, TTI_CAUSE_FINISHED, 0);

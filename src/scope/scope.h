@@ -49,7 +49,7 @@ struct tti_scope {
 	tti_atomic_u32 flags;                /* TTI_CANCELLED, TTI_STOPPING asked of this scope; owner's home writes */
 	uint8_t kind;                        /* enum tti_scope_kind */
 	uint8_t cause;                       /* enum tti_cause; owner's home only */
-	bool open;                           /* owner only */
+	bool open;                           /* owner writes; descendants may read */
 	int code;                            /* what the end returns for CANCELLER */
 	const char *site;                    /* where it was opened */
 	struct tti_canceller *canceller;     /* made on demand; counted */

@@ -27,6 +27,7 @@ void tti_start_init(struct tti_child_extra *x)
 	x->scope.owner = g->scope.owner;
 	x->scope.kind = TTI_SCOPE_PLAIN;
 	x->scope.site = x->task->spawn_site;
+	x->scope.timeout = x->scope.timer.deadline = TT_NEVER;
 	x->task->scope = x->task->scope_base = &x->scope;
 }
 

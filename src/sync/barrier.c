@@ -116,6 +116,9 @@ static void barrier_delist(const tt_arm *arm, struct tti_wait_node *n)
 	struct barrier *b = arm->object;
 	struct tti_list woken;
 
+	/* Let through: the leader may have ended the barrier already. */
+	if (tti_node_won(n))
+		return;
 	tti_list_init(&woken);
 	tti_spin_lock(&b->lock);
 	if (tti_list_linked(&n->link)) {

@@ -440,6 +440,34 @@ TT_TEST(latch, is_ended_by_the_first_through)
 	munmap(l, PAGE);
 }
 
+static TT_TASK(follows, (tt_barrier *, b))
+{
+	return tt_barrier_wait(b);
+}
+
+static int led_to_the_end(tt_barrier *b)
+{
+	TT_GROUP(g);
+	tt_go(&g, follows, b);
+	tt_go(&g, follows, b);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	EXPECT_EQ(tt_barrier_wait(b), 1);
+	tt_barrier_fini(b);
+	EXPECT_EQ(mprotect(b, PAGE, PROT_NONE), 0);
+	return tt_group_end(&g, 0);
+}
+
+/* The leader may end the barrier, though its followers have not run yet. */
+TT_TEST(barrier, is_ended_by_its_leader)
+{
+	tt_barrier *b = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	EXPECT_TRUE(b != MAP_FAILED);
+	tt_barrier_init(b, 3);
+	EXPECT_CODE(led_to_the_end(b), 0);
+	munmap(b, PAGE);
+}
+
 static TT_TASK(counts_down, (tt_latch *, l))
 {
 	tt_latch_count_down(l);

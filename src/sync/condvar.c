@@ -13,6 +13,7 @@
 
 #include "base/panic.h"
 #include "base/spin.h"
+#include "sync/mutex.h"
 #include "sync/waiters.h"
 
 struct condvar {
@@ -63,6 +64,9 @@ static void condvar_delist(const tt_arm *arm, struct tti_wait_node *n)
 {
 	struct condvar *c = arm->object;
 
+	/* Signalled: another one that was may have ended the condvar already. */
+	if (tti_node_won(n))
+		return;
 	enter(c);
 	tti_list_unlink(&n->link);
 	tti_spin_unlock(&c->lock);
@@ -81,6 +85,7 @@ int tt_condvar_wait(tt_condvar *storage, tt_mutex *m)
 
 	if (tti_current_or_panic("tt_condvar_wait") == NULL)
 		return TT_EWRONGCTX;
+	TT_REQUIRE(tti_mutex_is_held(m), "tt_condvar_wait: the caller does not hold the mutex");
 	/* As tt_notify_wait(): whoever signals without the mutex must not get in between the
 	 * caller's look and the wait. */
 	rc = tti_check_cancel();

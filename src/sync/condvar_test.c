@@ -238,7 +238,7 @@ TT_TEST(condvar, misuse_aborts)
 
 	queue_init(&q);
 	EXPECT_CODE(fini_with_a_waiter(&q), 0);
-	EXPECT_ABORTS(TT_IGNORE(tt_condvar_wait(&q.filled, &q.lock)), "tt_mutex_unlock: the caller does not hold this mutex");
+	EXPECT_ABORTS(TT_IGNORE(tt_condvar_wait(&q.filled, &q.lock)), "tt_condvar_wait: the caller does not hold the mutex");
 	queue_fini(&q);
 	tt_condvar_fini(NULL);
 	tt_condvar_broadcast(&still);

@@ -81,7 +81,7 @@ static void latch_delist(const tt_arm *arm, struct tti_wait_node *n)
 	struct latch *l = arm->object;
 
 	/* Let through, thus unlisted: somebody else who was may have ended the latch already. */
-	if (n->waiter->winner == n->arm)
+	if (tti_node_won(n))
 		return;
 	tti_spin_lock(&l->lock);
 	tti_list_unlink(&n->link);

@@ -11,6 +11,7 @@
 
 #include "base/panic.h"
 #include "base/spin.h"
+#include "sync/mutex.h"
 #include "sync/waiters.h"
 
 struct mutex {
@@ -101,7 +102,6 @@ static int try_lock(struct mutex *m, struct tt_task *self)
 static int lock(struct mutex *m, struct tt_task *self, bool abortable, const char *call)
 {
 	tt_arm arm = { .ops = &mutex_arm, .object = m };
-
 	int rc = try_lock(m, self);
 
 	if (rc == 0)
@@ -137,13 +137,23 @@ int tt_mutex_try_lock(tt_mutex *storage)
 {
 	struct mutex *m = from_public(storage);
 	struct tt_task *self = tti_current_or_panic("tt_mutex_try_lock");
-
 	int rc;
 
 	if (self == NULL)
 		return TT_EWRONGCTX;
 	rc = try_lock(m, self);
 	return rc == TT_EDEADLK ? TT_EBUSY : rc;
+}
+
+bool tti_mutex_is_held(tt_mutex *storage)
+{
+	struct mutex *m = from_public(storage);
+	bool held;
+
+	enter(m);
+	held = m->owner == tti_current();
+	tti_spin_unlock(&m->lock);
+	return held;
 }
 
 void tt_mutex_unlock(tt_mutex *storage)

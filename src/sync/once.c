@@ -8,12 +8,13 @@
  * Take over   Who fails hands the turn to the first who waits: the once stays BUSY, and has no
  *             run until that one wakes and begins. It runs the initialiser even if it was cancelled
  *             meanwhile: it owns the turn, and passes it on when it fails.
- * Deadlock    A run waits for the once that its runner waits for; before anybody waits, the path
- *             from there is followed. If it leads to a run of the caller's own, or to one
- *             whose children the caller is one of, nobody would ever wake.
+ * Deadlock    A run waits for the once that its runner, or a child opened in it, waits for; before
+ *             anybody waits, all that is waited for from there is searched. If that leads to a run
+ *             of the caller's own, or to one whose children the caller is one of, nobody would
+ *             ever wake.
  * Lock        One spinlock for all, since a path leads through many; it guards everything but the
  *             fast path. Initialisations are few.
- * Ordering    DONE is stored last: who has seen it may end the once.
+ * Ordering    DONE is stored last: what the initialiser wrote is seen by who sees it.
  */
 #include <tutti/once.h>
 #include <tutti/select.h>
@@ -53,6 +54,8 @@ struct run {
 	const struct tti_scope *inside;      /* the runner's innermost block at the start; NULL: a thread */
 	struct once *waits_for;              /* what the runner waits for meanwhile */
 	const char *name, *site;
+	struct run *from, *next;             /* of a search: who waits for it, and who is visited next */
+	bool reached, is_target;             /* of a search; the caller would wait for itself at a target */
 };
 
 /* What a caller wants, and how its wait would close a circle. */
@@ -60,7 +63,7 @@ struct call {
 	const struct tt_task_type *type;
 	const char *site;
 	unsigned path_len;
-	struct { const char *name, *site; } path[PATH_MAX_RUNS];
+	struct { const char *name, *site; } path[PATH_MAX_RUNS]; /* from the one that asks backwards */
 };
 
 static tti_spin lock;
@@ -127,37 +130,96 @@ static struct run *innermost_run(const void *runner)
 	return NULL;
 }
 
-/* The caller was started, however deep, in a group that was opened during r: r waits for it. A
- * block on the way that stands directly inside the one the run began in is such a group; an
- * awaited child's own scope is no block, and its group may be older than r. */
-static bool is_child_of(const struct run *r)
+/* t was started, however deep, in a group that was opened during r: r waits for it. A block on
+ * the way that stands directly inside the one the run began in is such a group; an awaited
+ * child's own scope is no block, and its group may be older than r. NULL: a plain thread. */
+static bool is_child_of(const struct run *r, const struct tt_task *t)
 {
-	const struct tt_task *t = tti_current();
-
 	if (t == NULL || r->inside == NULL)
 		return false;
-	for (const struct tti_scope *s = t->scope_base; s != NULL; s = s->parent)
-		if (s->open && s->owner == r->runner && s->parent == r->inside)
+	for (const struct tti_scope *s = t->scope_base; s != NULL; s = s->parent) {
+		if (!s->open)
+			continue;
+		if (s->owner == r->runner && s->parent == r->inside)
 			return true;
+	}
 	return false;
 }
 
-/* The path is finite: each of its waits was checked by this before it began. */
-static bool would_wait_for_itself(const struct once *o, struct call *c)
+/* A child of r waits for o. Listed, it has not returned, and neither have its parents. */
+static bool has_child_waiting(const struct run *r, const struct once *o)
+{
+	if (r->inside == NULL || o->waiters.next == NULL)
+		return false;
+	TTI_LIST_FOR_EACH (link, &o->waiters) {
+		struct tti_waiter *w = TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter;
+
+		if (tti_waiter_is_waiting(w) && is_child_of(r, w->task))
+			return true;
+	}
+	return false;
+}
+
+/* from waits for r, directly or through a child; r is put at the end of the search, once. */
+static struct run *reach(struct run *r, struct run *from, struct run *last)
+{
+	if (r == NULL || r->reached)
+		return last;
+	r->reached = true;
+	r->from = from;
+	r->next = NULL;
+	if (last != NULL)
+		last->next = r;
+	return r;
+}
+
+/* Begins a search. False: the caller runs nothing and is nobody's child, and closes no circle. */
+static bool mark_targets(void)
 {
 	const void *self = runner_here();
+	bool any = false;
 
-	c->path_len = 0;
-	while (o != NULL && o->run != NULL) {
-		const struct run *r = o->run;
+	TTI_LIST_FOR_EACH (link, &runs) {
+		struct run *r = TTI_CONTAINER_OF(link, struct run, link);
 
-		if (c->path_len < PATH_MAX_RUNS) {
-			c->path[c->path_len].name = r->name;
-			c->path[c->path_len++].site = r->site;
-		}
-		if (r->runner == self || is_child_of(r))
+		r->reached = false;
+		r->is_target = r->runner == self || is_child_of(r, tti_current());
+		any |= r->is_target;
+	}
+	return any;
+}
+
+static void note_path(const struct run *r, struct call *c)
+{
+	for (c->path_len = 0; r != NULL && c->path_len < PATH_MAX_RUNS; r = r->from) {
+		c->path[c->path_len].name = r->name;
+		c->path[c->path_len++].site = r->site;
+	}
+}
+
+/* Visits all runs that o's run waits for, nearest first. */
+static bool would_wait_for_itself(const struct once *o, struct call *c)
+{
+	struct run *last;
+
+	if (!mark_targets())
+		return false;
+	last = reach(o->run, NULL, NULL);
+	for (struct run *r = o->run; r != NULL; r = r->next) {
+		const struct once *next = innermost_run(r->runner)->waits_for;
+
+		if (r->is_target) {
+			note_path(r, c);
 			return true;
-		o = innermost_run(r->runner)->waits_for;
+		}
+		if (next != NULL)
+			last = reach(next->run, r, last);
+		TTI_LIST_FOR_EACH (link, &runs) {
+			struct run *other = TTI_CONTAINER_OF(link, struct run, link);
+
+			if (!other->reached && has_child_waiting(r, other->once))
+				last = reach(other, r, last);
+		}
 	}
 	return false;
 }
@@ -166,8 +228,8 @@ static int explain_deadlock(const struct call *c)
 {
 	int rc = TT_EDEADLK;
 
-	TT_IGNORE(tt_fail_(rc, c->path[c->path_len - 1].site, c->path[c->path_len - 1].name, "began here, and asks"));
-	for (unsigned i = c->path_len - 1; i-- > 0;)
+	TT_IGNORE(tt_fail_(rc, c->path[0].site, c->path[0].name, "began here, and asks"));
+	for (unsigned i = 1; i < c->path_len; i++)
 		TT_IGNORE(tt_wrap_(rc, c->path[i].site, c->path[i].name, "began here, and waits"));
 	TT_IGNORE(tt_wrap_(rc, c->site, c->type->name, "is asked for here"));
 	return tt_wrap_(rc, c->site, c->type->name, "tt_once_do(%s) inside of what it waits for", c->type->name);

@@ -490,6 +490,60 @@ TT_TEST(once, a_childs_reentry_is_an_error)
 	world_fini(&w);
 }
 
+static TT_TASK(wants_other_later, (struct world *, w))
+{
+	TT_TRY(tt_sleep(TT_MS(2)));
+	return tt_once_do(&w->other, init, w);
+}
+
+static TT_TASK(init_by_a_child_that_waits, (struct world *, w))
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants_other_later, w);
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(init_other_last, (struct world *, w))
+{
+	int rc;
+
+	TT_TRY(tt_sleep(TT_MS(20)));
+	rc = tt_once_do(&w->once, init, w);
+	count(w, rc);
+	/* The child, which takes over, finds the circle gone. */
+	return rc;
+}
+
+static TT_TASK(wants_by_a_child, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_by_a_child_that_waits, w);
+}
+
+static TT_TASK(wants_other_first, (struct world *, w))
+{
+	TT_IGNORE(tt_once_do(&w->other, init_other_last, w));
+	return 0;
+}
+
+static int circle_through_a_waiting_child(struct world *w)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, wants_other_first, w);
+	tt_go_with(&g, &anywhere, wants_by_a_child, w);
+	return tt_group_end(&g, 0);
+}
+
+/* So is the circle that is closed by another one, while the child waits already. */
+TT_TEST(once, a_waiting_childs_circle_is_an_error)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(TT_WITHIN(TT_SEC(10), circle_through_a_waiting_child(&w)), 0);
+	EXPECT_EQ(w.deadlocks, 1u);
+	world_fini(&w);
+}
+
 static int with_a_waiting_child(struct world *w)
 {
 	int rc;

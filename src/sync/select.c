@@ -2,10 +2,11 @@
 /*
  * select.c - waiting for the first of several arms.
  *
- * Each arm is tried once without enlisting, in a random order (fair) or in theirs (biased). If none took effect, the arms are enlisted one object at a time, each
- * still able to take effect at that moment; then the task parks. Whoever claims the
- * waiter owns the outcome, so exactly one arm takes effect (wait.h); the others are
- * delisted before the call returns. Nothing is allocated: nodes are in this frame.
+ * Each arm is tried once without enlisting, in a random order (fair) or in theirs (biased).
+ * If none took effect, the arms are enlisted one object at a time, each still able to take
+ * effect at that moment; then the task parks. Whoever claims the waiter owns the outcome,
+ * so exactly one arm takes effect (wait.h); the others are delisted before the call
+ * returns. Nothing is allocated: nodes are in this frame.
  *
  * Rejected    A random start and then in turn: the arm behind a run of silent ones wins for
  *             all of them, 2 to 1 when the second of three is silent.

@@ -136,7 +136,7 @@ static void push_node(struct tti_error *e, const char *site, const char *func, c
 	n->func = func;
 	sign(n, tti_current());
 	n->code = e->code;
-	n->trace = n->cause == NULL ? tti_trace_capture() : NULL;
+	n->trace = NULL;
 	vsnprintf(n->text, sizeof(n->text), fmt, ap);
 	e->head = n;
 }
@@ -246,6 +246,13 @@ void tti_error_add_sibling(struct tti_error *to, struct tti_error *from)
 	tti_error_init(from);
 }
 
+/* e's chain has just been started: where from. */
+static void trace(struct tti_error *e, const void *caller)
+{
+	if (e->head != NULL)
+		((struct tt_error_node *)(uintptr_t)e->head)->trace = tti_trace_capture(caller);
+}
+
 int tt_fail_(int code, const char *site, const char *func, const char *fmt, ...)
 {
 	va_list ap;
@@ -254,18 +261,24 @@ int tt_fail_(int code, const char *site, const char *func, const char *fmt, ...)
 	va_start(ap, fmt);
 	tti_error_begin(tti_error_here(), code, site, func, fmt, ap);
 	va_end(ap);
+	trace(tti_error_here(), __builtin_return_address(0));
 	return code;
 }
 
 int tt_wrap_(int rc, const char *site, const char *func, const char *fmt, ...)
 {
+	struct tti_error *e = tti_error_here();
+	bool starts;
 	va_list ap;
 
 	if (rc >= 0)
 		return rc;
+	starts = e->code != rc || e->head == NULL;
 	va_start(ap, fmt);
-	tti_error_wrap(tti_error_here(), rc, site, func, fmt, ap);
+	tti_error_wrap(e, rc, site, func, fmt, ap);
 	va_end(ap);
+	if (starts)
+		trace(e, __builtin_return_address(0));
 	return rc;
 }
 

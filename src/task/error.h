@@ -46,14 +46,14 @@ struct tti_error {
 	struct tt_error_node first;
 };
 
-/* error_trace.c: the return addresses of the caller's frames, an allocation; NULL when that is
- * off, the usual case, or there is no memory. */
+/* error_trace.c: the return addresses of the frames from `caller`, one of them, upwards; an
+ * allocation. NULL when that is off, the usual case, or there is no memory. */
 #define TTI_TRACE_MAX 24
 struct tti_trace {
 	unsigned n;
 	void *frames[TTI_TRACE_MAX];
 };
-struct tti_trace *tti_trace_capture(void);
+struct tti_trace *tti_trace_capture(const void *caller);
 void tti_trace_free(struct tti_trace *t);
 /* One frame as "function+0x1f (program+0x12345)". */
 void tti_trace_text(const void *frame, char *ret_buf, size_t n);

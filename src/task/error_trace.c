@@ -15,8 +15,9 @@
 #include "env/frames.h"
 #include "task/error.h"
 
-/* The frames of env/frames.c, of this file and of error.c. */
-#define OWN_FRAMES 5
+/* No more than so many lie below the caller's: of env/frames.c, of this file and of error.c. How
+ * many there are is up to the compiler. */
+#define OWN_FRAMES_MAX 8
 
 static tti_atomic_u32 recording;
 
@@ -38,21 +39,23 @@ __attribute__((constructor)) static void ask_environment(void)
 		tt_error_backtraces(true);
 }
 
-struct tti_trace *tti_trace_capture(void)
+struct tti_trace *tti_trace_capture(const void *caller)
 {
-	void *all[TTI_TRACE_MAX + OWN_FRAMES];
+	void *all[TTI_TRACE_MAX + OWN_FRAMES_MAX];
 	struct tti_trace *t;
-	int n;
+	int n, own = 0;
 
 	/* relaxed: see above. */
 	if (__builtin_expect(tti_load_relaxed(&recording) == 0, 1))
 		return NULL;
-	n = tti_env_frames(all, TTI_TRACE_MAX + OWN_FRAMES);
-	t = n > OWN_FRAMES ? tti_env_alloc(sizeof(*t)) : NULL;
+	n = tti_env_frames(all, TTI_TRACE_MAX + OWN_FRAMES_MAX);
+	while (own < n && all[own] != caller)
+		own++;
+	t = own < n ? tti_env_alloc(sizeof(*t)) : NULL;
 	if (t == NULL)
 		return NULL;
-	t->n = (unsigned)(n - OWN_FRAMES);
-	memcpy(t->frames, all + OWN_FRAMES, t->n * sizeof(all[0]));
+	t->n = (unsigned)(n - own < TTI_TRACE_MAX ? n - own : TTI_TRACE_MAX);
+	memcpy(t->frames, all + own, t->n * sizeof(all[0]));
 	return t;
 }
 

@@ -99,6 +99,13 @@ enum {
 
 void tti_waiter_init(struct tti_waiter *w, const char *verb, const void *object);
 
+/* For a delist() of the winner: it is unlinked, and of some objects (a latch, a barrier) those
+ * who were let through may end the object at once, so that it may be gone. */
+static inline bool tti_node_won(const struct tti_wait_node *n)
+{
+	return n->waiter->winner == n->arm;
+}
+
 static inline void tti_node_init(struct tti_wait_node *n, struct tti_waiter *w, uint32_t arm)
 {
 	tti_list_init(&n->link);

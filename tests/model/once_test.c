@@ -68,6 +68,11 @@ static const struct tt_task_type init_type = {
 	.name = "initialise", .site = "model", .size = 0, .align = 1, .run = initialise, .drop = drop,
 };
 
+static struct once *once_of(tt_once *o)
+{
+	return (struct once *)(void *)o;
+}
+
 static void setup_once(unsigned n, unsigned failing)
 {
 	workers_setup(n, n);
@@ -75,9 +80,9 @@ static void setup_once(unsigned n, unsigned failing)
 	model_name(&lock.word, "once lock");
 	tti_list_init(&runs);
 	tt_once_init(&ONCE, NULL);
-	model_name(&((struct once *)(void *)&ONCE)->state, "state");
+	model_name(&once_of(&ONCE)->state, "state");
 	/* relaxed: alone. */
-	tti_store_relaxed(&((struct once *)(void *)&ONCE)->state, IDLE);
+	tti_store_relaxed(&once_of(&ONCE)->state, IDLE);
 	model_plain_write(written, 0);
 	model_plain_write(attempts, 0);
 	fail_first = failing;
