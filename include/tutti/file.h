@@ -183,8 +183,8 @@ TT_API TT_MUST_USE int tt_file_read_all(const char *path, void *ret_buf, size_t 
  * tt_file_replace - give the file of this name new contents, at once and for good: write a
  * temporary file beside it (.tt-*.tmp), sync it, rename it over the old one, sync the folder.
  * Whoever opens the name, and a machine that comes up after a power loss, finds all of the old
- * or all of the new. A new file takes over the permissions of the one it replaces; a symbolic
- * link is replaced itself.
+ * or all of the new. A new file takes over the permissions of the one it replaces (rwx; neither
+ * its owner nor set-id bits); a symbolic link is replaced itself.
  *
  * Blocks     yes; always a checkpoint
  * Returns    0: it is replaced, on the disk too

@@ -132,7 +132,7 @@ typedef struct tt_process_io {
  * Blocks     yes; always a checkpoint
  * Returns    0, whatever its status: *ret_status is as of tt_process_wait()
  * Cancelled  TT_ECANCELED, and then it was killed; io's counts say what had come
- * Errors     as tt_process_start(), tt_process_wait()
+ * Errors     as tt_process_start(), tt_process_wait(); -EINVAL: TT_TO_PIPE without a buffer
  * Ownership  io and ret_status may be NULL
  * Threads    any task
  */

@@ -351,7 +351,7 @@ int tt_file_stat(tt_fd *fd, tt_file_info *ret_info)
 
 int tt_file_size(tt_fd *fd, uint64_t *ret_size)
 {
-	tt_file_info info;
+	tt_file_info info = { 0 };
 	int rc = stat_file(fd, "tt_file_size", &info);
 
 	if (rc == 0)
@@ -393,7 +393,7 @@ static int wait_change(struct tti_fd_call *c, int watch)
 
 static int wait_growth(struct tti_fd_call *c, uint64_t size, int watch)
 {
-	tt_file_info info;
+	tt_file_info info = { 0 };
 	long rc;
 
 	for (;;) {

@@ -125,6 +125,15 @@ static long real_truncate(int fd, uint64_t size)
 	return call(SYS_ftruncate, fd, (long)size, 0, 0, 0, 0);
 }
 
+static int64_t in_ns(const struct statx_timestamp *t)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow(t->tv_sec, (int64_t)NS_PER_SEC, &ns) || __builtin_add_overflow(ns, (int64_t)t->tv_nsec, &ns))
+		return t->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
+}
+
 static long real_stat(int fd, const char *path, tt_file_info *ret_info)
 {
 	const unsigned want = STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_INO | STATX_MTIME;
@@ -139,7 +148,7 @@ static long real_stat(int fd, const char *path, tt_file_info *ret_info)
 		.device = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor,
 		.inode = st.stx_ino,
 		.mode = st.stx_mode,
-		.modified = st.stx_mtime.tv_sec * NS_PER_SEC + st.stx_mtime.tv_nsec,
+		.modified = in_ns(&st.stx_mtime),
 	};
 	return 0;
 }

@@ -26,7 +26,8 @@
 #include "net/file_call.h"
 
 #define TEMP_NAME ".tt-0123456789abcdef.tmp"
-#define PERMISSIONS 07777u
+/* Not the set-id bits: the new file is the caller's own, and would run as somebody else. */
+#define PERMISSIONS 0777u
 #define MODE_NEW 0666u
 /* Nobody else reads a replacement before it has the permissions of what it replaces. */
 #define MODE_PRIVATE 0600u

@@ -570,7 +570,10 @@ void tt_process_close(tt_process *p)
 	close_streams(p);
 	rc = tti_fd_enter(p->pidfd, TTI_NEITHER, &c);
 	TT_REQUIRE(rc == 0, "tt_process_close: process %d was closed already", p->pid);
-	TT_IGNORE(kill_entered(p, &c, SIGKILL, p->group ? TT_PROCESS_GROUP : TT_PROCESS_ALONE));
+	if (p->group)
+		TT_IGNORE(kill_entered(p, &c, SIGKILL, TT_PROCESS_GROUP));
+	/* It may have left its group. */
+	TT_IGNORE(kill_entered(p, &c, SIGKILL, TT_PROCESS_ALONE));
 	if (wait_ended(p, &c, false, &status) == 0)
 		take_away(p, &c, status);
 	TT_IGNORE((int)tti_fd_leave(&c, 0));

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include <tutti/error.h>
 #include <tutti/group.h>
 
 #include "task/task.h"
@@ -55,6 +56,14 @@ static int serve(tt_process *p, tt_process_io *io, int *ret_status)
 	return tt_group_end(&g, rc);
 }
 
+/* A pipe that nobody feeds or empties keeps the child, and so the call, for ever. */
+static bool has_idle_pipe(const tt_process_options *o, const tt_process_io *io)
+{
+	return (io->input == NULL && o->stdin_fd == NULL && o->stdin_to == TT_TO_PIPE) ||
+	       (io->out == NULL && o->stdout_fd == NULL && o->stdout_to == TT_TO_PIPE) ||
+	       (io->err == NULL && o->stderr_fd == NULL && o->stderr_to == TT_TO_PIPE);
+}
+
 int tt_process_run(const tt_process_options *options, tt_process_io *io, int *ret_status)
 {
 	tt_process_options o = *options;
@@ -65,6 +74,8 @@ int tt_process_run(const tt_process_options *options, tt_process_io *io, int *re
 	if (io == NULL)
 		io = &none;
 	io->out_n = io->err_n = 0;
+	if (has_idle_pipe(options, io))
+		return tt_fail(TT_EINVAL, "tt_process_run: TT_TO_PIPE without a buffer");
 	if (io->input != NULL) {
 		o.stdin_to = TT_TO_PIPE;
 		o.stdin_fd = NULL;

@@ -228,7 +228,7 @@ PROCESS_TEST(close_kills_one_that_left_its_group)
 	expect_no_children();
 }
 
-/* A pipe that tt_process_run() has nothing to do with would keep the child for ever. */
+/* A pipe that tt_process_run() has no buffer for would keep the child for ever. */
 PROCESS_TEST(run_refuses_a_pipe_without_a_buffer)
 {
 	tt_process_options o = script("cat; cat");

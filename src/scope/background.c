@@ -3,7 +3,7 @@
  * background.c - a group that lives in an object: its owner is a task of its own, the keeper,
  * which opens it, waits, and ends it. The pool of resources and users' objects call this.
  *
- *   create --> OPEN --> (a failure cancels the group) --> REFUSING --> destroy --> gone
+ *   create --> OPEN --> (a failure, or the first success, cancels the group) --> REFUSING --> destroy --> gone
  *                \______________ destroy ____________________/
  *
  * The keeper has no group: it hangs under the runtime as the root task does, so that it is
@@ -11,9 +11,11 @@
  *
  * Invariants  gate.refuses is 0 only while the group is open. It is set, under the lock, before the
  *             keeper ends the group: whoever counted a child before is joined.
- *             b is freed by destroy after the keeper's exit, its last use elsewhere.
- * Locks       gate.lock is held from the look at refuses to the end of the post; the list's lock
- *             is taken alone.
+ *             b is freed by destroy after the keeper's exit, its last use elsewhere. At the end of
+ *             the runtime those that were forgotten are freed together, when the keepers of all
+ *             have ended: until then a child of one may still use another.
+ * Locks       gate.lock is held from the look at refuses to the end of the post, and guards gone,
+ *             closing and destroyers; the list's lock guards reaped, and is taken alone.
  */
 #include <stdio.h>
 
@@ -34,8 +36,17 @@ struct tt_background {
 	struct tti_waiter *waiting;          /* the keeper, for the close; keeper's home */
 	bool asked_to_close;                 /* keeper's home */
 	bool opened;                         /* false: the keeper could not even start */
+	bool closing;                        /* close_msg was posted */
+	bool gone;                           /* the keeper has ended */
+	bool reaped;                         /* the runtime's end frees it, not destroy */
 	struct tti_msg close_msg;
-	struct tti_waiter starter, destroyer;
+	struct tti_list destroyers;          /* who waits for the keeper's end */
+	struct tti_waiter starter;
+};
+
+struct destroyer {
+	struct tti_list link;
+	struct tti_waiter waiter;
 };
 
 static struct tti_group *group_of(struct tt_background *b)
@@ -140,10 +151,22 @@ static bool keeper_start(struct tt_task *t)
 static void keeper_exit(struct tt_task *t)
 {
 	struct tt_background *b = TTI_CONTAINER_OF(t->scope_base, struct tt_background, base);
-	struct tti_waiter *w = b->opened ? &b->destroyer : &b->starter;
+	struct tti_list waiting, *n;
 
 	tti_task_put(t);
-	done(w);
+	if (!b->opened) {
+		done(&b->starter);
+		return;
+	}
+	tti_list_init(&waiting);
+	tti_spin_lock(&b->gate.lock);
+	b->gone = true;
+	while ((n = tti_list_pop_front(&b->destroyers)) != NULL)
+		tti_list_push_back(&waiting, n);
+	tti_spin_unlock(&b->gate.lock);
+	/* b may be freed from here on, by whoever is woken first. */
+	while ((n = tti_list_pop_front(&waiting)) != NULL)
+		done(&TTI_CONTAINER_OF(n, struct destroyer, link)->waiter);
 }
 
 static const struct tti_life_ops keeper_life = { .start = keeper_start, .exit = keeper_exit };
@@ -169,11 +192,17 @@ static void list_add(struct tt_background *b)
 	tti_spin_unlock(&rt->backgrounds_lock);
 }
 
-static void list_remove(struct tt_background *b)
+/* False: the runtime's end has taken it. */
+static bool list_remove(struct tt_background *b)
 {
+	bool mine;
+
 	tti_spin_lock(&b->gate.rt->backgrounds_lock);
-	tti_list_unlink(&b->link);
+	mine = !b->reaped;
+	if (mine)
+		tti_list_unlink(&b->link);
 	tti_spin_unlock(&b->gate.rt->backgrounds_lock);
+	return mine;
 }
 
 static struct tt_task *keeper_new(struct tt_background *b)
@@ -227,6 +256,7 @@ int tt_background_create_(const tt_group_options *o, tt_background **ret, const 
 	b->site = site;
 	b->home = self->home;
 	tti_list_init(&b->link);
+	tti_list_init(&b->destroyers);
 	rc = start_keeper(b);
 	if (rc < 0) {
 		tti_env_free(b);
@@ -256,35 +286,86 @@ static void require_not_inside(struct tt_background *b, const struct tt_task *t)
 		           t->name, (unsigned long long)t->id, t->spawn_site, b->site);
 }
 
+/* Nothing comes in any more, and the keeper is told, once. */
+static void close_group(struct tt_background *b)
+{
+	bool first;
+
+	refuse(b, TT_ECLOSED);
+	tti_spin_lock(&b->gate.lock);
+	first = !b->closing;
+	b->closing = true;
+	tti_spin_unlock(&b->gate.lock);
+	if (!first)
+		return;
+	b->close_msg.handle = handle_close;
+	b->home->ops->post(b->home, &b->close_msg);
+}
+
+static void wait_until_gone(struct tt_background *b)
+{
+	struct destroyer d;
+	bool gone;
+
+	tti_waiter_init(&d.waiter, "background", b);
+	d.waiter.abort = NULL;
+	tti_spin_lock(&b->gate.lock);
+	gone = b->gone;
+	if (!gone)
+		tti_list_push_back(&b->destroyers, &d.link);
+	tti_spin_unlock(&b->gate.lock);
+	if (!gone)
+		tti_park(&d.waiter);
+}
+
 void tt_background_destroy(tt_background *b)
 {
+	bool mine;
+
 	if (b == NULL)
 		return;
 	require_not_inside(b, tti_current());
-	list_remove(b);
-	refuse(b, TT_ECLOSED);
-	tti_waiter_init(&b->destroyer, "background", b);
-	b->destroyer.abort = NULL;
-	b->close_msg.handle = handle_close;
-	b->home->ops->post(b->home, &b->close_msg);
-	tti_park(&b->destroyer);
-	tti_env_free(b);
+	mine = list_remove(b);
+	close_group(b);
+	wait_until_gone(b);
+	if (mine)
+		tti_env_free(b);
+}
+
+/* ---- the end of the runtime ---- */
+
+/* Moves all that there are to a list of the caller's. False: there were none. */
+static bool take_all(struct tti_runtime *rt, struct tti_list *to)
+{
+	struct tti_list *n;
+	bool any = false;
+
+	tti_spin_lock(&rt->backgrounds_lock);
+	while (rt->backgrounds.next != NULL && (n = tti_list_pop_front(&rt->backgrounds)) != NULL) {
+		TTI_CONTAINER_OF(n, struct tt_background, link)->reaped = true;
+		tti_list_push_back(to, n);
+		any = true;
+	}
+	tti_spin_unlock(&rt->backgrounds_lock);
+	return any;
 }
 
 void tti_background_reap(struct tti_runtime *rt)
 {
-	for (;;) {
-		struct tti_list *n = NULL;
-		struct tt_background *b;
+	struct tti_list taken, *n;
 
-		tti_spin_lock(&rt->backgrounds_lock);
-		if (rt->backgrounds.next != NULL && !tti_list_empty(&rt->backgrounds))
-			n = tti_list_first(&rt->backgrounds);
-		tti_spin_unlock(&rt->backgrounds_lock);
-		if (n == NULL)
-			return;
-		b = TTI_CONTAINER_OF(n, struct tt_background, link);
+	tti_list_init(&taken);
+	while (take_all(rt, &taken)) {
+		TTI_LIST_FOR_EACH (link, &taken)
+			close_group(TTI_CONTAINER_OF(link, struct tt_background, link));
+		/* What their children create meanwhile is taken in the next round. */
+		TTI_LIST_FOR_EACH (link, &taken)
+			wait_until_gone(TTI_CONTAINER_OF(link, struct tt_background, link));
+	}
+	while ((n = tti_list_pop_front(&taken)) != NULL) {
+		struct tt_background *b = TTI_CONTAINER_OF(n, struct tt_background, link);
+
 		tt_error_report(TT_EBUSY, "tutti: %s, created at %s, was not destroyed", name_of(b), b->site);
-		tt_background_destroy(b);
+		tti_env_free(b);
 	}
 }

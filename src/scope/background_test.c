@@ -391,6 +391,48 @@ TT_TEST_PLAIN(background, leak_is_reported)
 	EXPECT_EQ(counted(&ended), counted(&started));
 }
 
+static TT_TASK(destroys_at_the_end, (tt_background *, other))
+{
+	int rc = tt_sleep(TT_SEC(100));
+
+	tt_background_destroy(other);
+	return rc;
+}
+
+static TT_TASK(spawns_at_the_end, (tt_background *, other))
+{
+	int rc = tt_sleep(TT_SEC(100));
+
+	EXPECT_CODE(tt_spawn_into(other, ends_slowly), TT_ECLOSED);
+	return rc;
+}
+
+/* Two that are forgotten, each with a child that uses the other one when it is cancelled. */
+static TT_TASK(leaks_two)
+{
+	tt_background *a, *b;
+
+	TT_TRY(tt_background_create(NULL, &a));
+	TT_TRY(tt_background_create(NULL, &b));
+	for (int i = 0; i < 2; i++) {
+		TT_TRY(tt_spawn_into(i == 0 ? a : b, spawns_at_the_end, i == 0 ? b : a));
+		TT_TRY(tt_spawn_into(i == 0 ? a : b, destroys_at_the_end, i == 0 ? b : a));
+	}
+	return tt_sleep(TT_MS(1));
+}
+
+static void leaking_two(void)
+{
+	for (unsigned seed = 0; seed < tt_test_seeds(20); seed++)
+		EXPECT_OK(tt_sim_run(seed, leaks_two));
+}
+
+/* Until all of them have ended those that were forgotten may use each other. */
+TT_TEST_PLAIN(background, forgotten_ones_end_together)
+{
+	EXPECT_TRUE(strstr(stderr_of(leaking_two), " was not destroyed") != NULL);
+}
+
 /* Without memory nothing is made, and destructors run. */
 TT_TEST(background, out_of_memory)
 {

@@ -36,7 +36,7 @@ static uint32_t children_left(struct tti_group *g)
 void tti_group_count(const struct tti_group *g, tti_atomic_u32 *counter, uint32_t n)
 {
 	if (g->shared)
-		/* acq_rel: pairs with the acquire in children_left(), children_idle(). */
+		/* acq_rel: pairs with the acquire in children_left(). */
 		tti_fetch_add_acq_rel(counter, n);
 	else
 		/* relaxed: see above. */
@@ -48,26 +48,35 @@ static void count_children(struct tti_group *g, uint32_t n)
 	tti_group_count(g, &g->n_children, n);
 }
 
-static uint32_t children_idle(struct tti_group *g)
+bool tti_group_take_place(struct tti_group *g)
 {
-	/* acquire: pairs with the acq_rel in tti_group_count(), on a member's home. */
-	return tti_load_acquire(&g->n_idle);
+	/* acquire: pairs with the acq_rel of those who take and give places elsewhere. */
+	uint32_t n = g->max_children > 0 ? tti_load_acquire(&g->n_placed) : 0;
+
+	if (g->max_children == 0)
+		return true;
+	do
+		if (n >= g->max_children)
+			return false;
+	/* acq_rel: pairs with itself; of two who see the last place one gets it. */
+	while (!tti_cas_acq_rel(&g->n_placed, &n, n + 1));
+	return true;
 }
 
-bool tti_group_has_room(struct tti_group *g)
+void tti_group_give_place(struct tti_group *g)
 {
-	/* Idle first: a child that stops being idle in between counts twice, not never. */
-	uint32_t idle = children_idle(g);
-
-	return g->max_children == 0 || children_left(g) - idle < g->max_children;
+	if (g->max_children > 0)
+		/* acq_rel: pairs with the acquire in tti_group_take_place(). */
+		tti_fetch_sub_acq_rel(&g->n_placed, 1);
 }
 
 /* The children that whoever waits in the group is waiting for. */
 static uint32_t children_joined(struct tti_group *g)
 {
-	uint32_t idle = g->join_for_room ? children_idle(g) : 0;
-
-	return children_left(g) - idle - (g->join_keeps_daemons ? g->n_daemons : 0);
+	if (g->join_for_room)
+		/* acquire: as in tti_group_take_place(). */
+		return tti_load_acquire(&g->n_placed);
+	return children_left(g) - (g->join_keeps_daemons ? g->n_daemons : 0);
 }
 
 /* ---- a child's life ---- */
@@ -120,6 +129,7 @@ void tti_group_retire(struct tt_task *t)
 	if (t->daemon)
 		g->n_daemons--;
 	count_children(g, (uint32_t)-1);
+	tti_group_give_place(g);
 	tti_task_put(t);
 	tti_idle_start_ready(g);
 	tti_group_child_gone(g);
@@ -365,7 +375,7 @@ static int reserve_place(struct tti_group *g, bool owner)
 {
 	struct tti_waiter w;
 
-	while (!tti_group_has_room(g)) {
+	while (!tti_group_take_place(g)) {
 		if (!owner)
 			return TT_EAGAIN;
 		tti_waiter_init(&w, "room in group", g);
@@ -504,7 +514,7 @@ int tti_group_spawn_through(struct tti_gate *gate, struct tti_group *g, const st
 	if (t == NULL)
 		return drop_args(type, args, TT_ENOMEM);
 	tti_spin_lock(&gate->lock);
-	rc = gate->refuses != 0 ? gate->refuses : tti_group_has_room(g) ? 0 : TT_EAGAIN;
+	rc = gate->refuses != 0 ? gate->refuses : tti_group_take_place(g) ? 0 : TT_EAGAIN;
 	if (rc == 0) {
 		count_children(g, 1);
 		post_adopt(g, t);
@@ -711,7 +721,7 @@ tt_group *tt_group_open_(tt_group *storage, const tt_group_options *o, const cha
 	g->join_at_most = 0;
 	g->join_keeps_daemons = g->join_for_room = false;
 	/* relaxed: as above. */
-	tti_store_relaxed(&g->n_idle, 0);
+	tti_store_relaxed(&g->n_placed, 0);
 	tti_list_init(&g->idle);
 	tti_list_init(&g->idle_ready);
 	tti_error_init(&g->err);

@@ -22,8 +22,9 @@ struct tti_group {
 	struct tti_waiter *joiner;           /* the owner, waiting in join or for room */
 	uint32_t join_at_most;               /* it is woken when so many children, or fewer, are left */
 	bool join_keeps_daemons;             /* a drain: daemons do not count among those */
-	bool join_for_room;                  /* idle children do not count among those */
-	tti_atomic_u32 n_idle;               /* of n_children: not tasks yet; see idle.h */
+	bool join_for_room;                  /* only children with a place count among those */
+	tti_atomic_u32 n_placed;             /* of n_children: those with a place under max_children, if there is one;
+	                                      * idle ones (idle.h) have none; members take places elsewhere */
 	struct tti_list idle, idle_ready;    /* they wait; their time has come and there was no place */
 	struct tti_error err;                /* first failure, others as its siblings */
 };
@@ -46,8 +47,9 @@ bool tti_group_check_spawner(struct tti_group *g, const struct tt_task *self, co
 uint32_t tti_group_effective(const struct tti_group *g);
 /* n children more on a counter of the group, or fewer. Any home. */
 void tti_group_count(const struct tti_group *g, tti_atomic_u32 *counter, uint32_t n);
-/* There is a place for one more under max_children. */
-bool tti_group_has_room(struct tti_group *g);
+/* Takes a place under max_children, if there is one; never more than there are. Any home. */
+TT_MUST_USE bool tti_group_take_place(struct tti_group *g);
+void tti_group_give_place(struct tti_group *g);
 /* A child left n_children without having been a task. */
 void tti_group_child_gone(struct tti_group *g);
 /* Starts t, which n_children counts already, as a child. */

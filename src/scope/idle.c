@@ -16,7 +16,6 @@ int tti_idle_begin(struct tti_group *g, struct tti_idle *i, const char *site)
 		return TT_ECANCELED;
 	}
 	tti_group_count(g, &g->n_children, 1);
-	tti_group_count(g, &g->n_idle, 1);
 	return 0;
 }
 
@@ -43,7 +42,7 @@ void tti_idle_ready(struct tti_idle *i)
 
 void tti_idle_start_ready(struct tti_group *g)
 {
-	while (!tti_list_empty(&g->idle_ready) && tti_group_has_room(g)) {
+	while (!tti_list_empty(&g->idle_ready) && tti_group_take_place(g)) {
 		struct tti_list *n = tti_list_pop_front(&g->idle_ready);
 		struct tti_idle *i = TTI_CONTAINER_OF(n, struct tti_idle, link);
 
@@ -58,11 +57,11 @@ void tti_idle_become(struct tti_idle *i, const struct tt_task_type *type, const 
 	struct tt_task *t = tti_task_create(tti_home_here, type, args, site);
 
 	tti_list_unlink(&i->link);
-	tti_group_count(g, &g->n_idle, (uint32_t)-1);
 	if (t == NULL) {
 		if (type->drop != NULL)
 			type->drop((void *)(uintptr_t)args);
 		tti_group_count(g, &g->n_children, (uint32_t)-1);
+		tti_group_give_place(g);
 		TT_IGNORE(tti_group_out_of_memory(g, true));
 		tti_group_child_gone(g);
 		return;
@@ -77,7 +76,6 @@ void tti_idle_end(struct tti_idle *i, bool cancelled)
 	struct tti_group *g = i->group;
 
 	tti_list_unlink(&i->link);
-	tti_group_count(g, &g->n_idle, (uint32_t)-1);
 	tti_group_count(g, &g->n_children, (uint32_t)-1);
 	if (cancelled)
 		g->n_cancelled++;

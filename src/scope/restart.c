@@ -157,10 +157,10 @@ static void pause_over(struct tti_timer *timer)
 
 	x->restart_state = TTI_RESTART_RUNS;
 	if (is_over(t)) {
-		if ((t->group->propagated & TTI_CANCELLED) != 0) {
-			tti_error_clear(&t->err);
-			t->rc = TT_ECANCELED;
-		}
+		/* Its failure was reported, and it would have run again: it counts as cut short by the
+		 * cancel, and by a stop as nothing, or others that are finishing would be cut short. */
+		tti_error_clear(&t->err);
+		t->rc = (t->group->propagated & TTI_CANCELLED) != 0 ? TT_ECANCELED : 0;
 		tti_group_child_ended(t);
 		tti_group_retire(t);
 		return;

@@ -10,6 +10,8 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "scope/scope.h"
+
 #define WHY_SIM "needs the virtual clock"
 
 static const tt_backoff quick = { .min = TT_US(100), .max = TT_US(400) };
@@ -52,6 +54,47 @@ TT_TEST(restart, until_it_succeeds)
 		EXPECT_EQ(r.given, 77);
 	}
 	EXPECT_TASKS_ALIVE(1);
+}
+
+/* Finishes what it has once it is asked to stop. */
+static TT_TASK(drains, (int *, ret_drained))
+{
+	int rc = TT_UNTIL_STOP(tt_sleep(TT_NEVER));
+
+	TT_TRY(tt_sleep(TT_MS(5)));
+	*ret_drained = 1;
+	return rc == TT_ESTOP ? 0 : rc;
+}
+
+static TT_TASK(has_no_luck)
+{
+	return tt_fail(TT_EIO, "no luck");
+}
+
+static void stop_softly(void)
+{
+	struct tti_scope *s = tti_home_here->current->scope;
+
+	while (s->parent != NULL)
+		s = s->parent;
+	tti_scope_stop(s);
+}
+
+/* A stop ends a pause, and the failure before it cuts nobody short: the others finish. */
+TT_TEST_ON(restart, a_stop_ends_the_pause, TT_ON_SIM, WHY_SIM)
+{
+	tt_group_options o = { .policy = TT_SUPERVISE, .backoff = { .min = TT_SEC(500), .max = TT_SEC(500) } };
+	int64_t before = tt_now();
+	int drained = 0;
+
+	TT_GROUP_WITH(g, &o);
+	tt_go(&g, drains, &drained);
+	tt_go(&g, has_no_luck);
+	EXPECT_OK(tt_sleep(TT_MS(1)));
+	stop_softly();
+	EXPECT_OK(tt_group_end(&g, 0));
+	EXPECT_EQ(drained, 1);
+	EXPECT_LT(tt_now() - before, TT_SEC(1));
 }
 
 /* The same for one child of a group that fails fast otherwise, and by the group's option. */

@@ -38,7 +38,7 @@ static struct tti_pool_place *place_of(struct tti_wait_node *n)
 
 /* The moves that pool.h shows, one bit a target. */
 #define TO(state) (1u << TTI_ITEM_##state)
-static const unsigned moves[TTI_ITEM_STATES] = {
+TT_UNUSED static const unsigned moves[TTI_ITEM_STATES] = {
 	[TTI_ITEM_OPENING] = TO(IDLE) | TO(OUT) | TO(CLOSING),
 	[TTI_ITEM_IDLE] = TO(OUT) | TO(CHECKING) | TO(CLOSING),
 	[TTI_ITEM_CHECKING] = TO(IDLE) | TO(OUT) | TO(CLOSING),
@@ -46,7 +46,7 @@ static const unsigned moves[TTI_ITEM_STATES] = {
 	[TTI_ITEM_RETURNING] = TO(IDLE) | TO(OUT) | TO(CLOSING),
 };
 
-static bool counts_are_valid(const struct tti_pool *p)
+TT_UNUSED static bool counts_are_valid(const struct tti_pool *p)
 {
 	unsigned sum = 0;
 
