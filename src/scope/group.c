@@ -74,7 +74,7 @@ void tti_group_give_place(struct tti_group *g)
 static uint32_t children_joined(struct tti_group *g)
 {
 	if (g->join_for_room)
-		/* acquire: as in tti_group_take_place(). */
+		/* acquire: pairs with the acq_rel of those who give places elsewhere. */
 		return tti_load_acquire(&g->n_placed);
 	return children_left(g) - (g->join_keeps_daemons ? g->n_daemons : 0);
 }
