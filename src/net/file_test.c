@@ -547,6 +547,7 @@ TT_TEST_ON(file, growth_is_announced, TT_ON_REAL, WHY_REAL)
 /* A close ends the wait for growth; it waits for what the pool still does. */
 TT_TEST(file, close_drains)
 {
+	/* law 5 */
 	const tt_child_options there = { .worker = TT_WORKER(tt_worker_count() - 1) };
 	tt_fd *fd = make_file("a", "0123", 4);
 
@@ -573,6 +574,7 @@ static TT_TASK(read_somewhere, (tt_fd *, fd), (unsigned char *, buf))
 /* After a close nobody writes into the buffers of those who read. */
 TT_TEST(file, close_under_readers)
 {
+	/* law 5 */
 	static unsigned char bytes[4096], buf[8][4096];
 	const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
 	tt_fd *fd;

@@ -127,6 +127,7 @@ static TT_TASK(send_until, (tt_fd *, fd), (tt_fd *, file), (int, expected))
 /* Law 1: a close of the stream ends it; a close of the file does not wait for the peer. */
 TT_TEST(sendfile, closing_either_ends_it)
 {
+	/* law 10 */
 	static unsigned char buf[1u << 16];
 	tt_fd *file = test_file(8u << 20), *ends[2];
 	int rc;

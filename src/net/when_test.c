@@ -82,6 +82,7 @@ TT_TEST(when, starts_at_once_when_readable_already)
 /* The first of two descriptors starts it; the other one may be waited for by others then. */
 TT_TEST(when, starts_for_either_of_two)
 {
+	/* law 1 */
 	for (int i = 0; i < 2; i++) {
 		struct fate f = { 0 };
 		tt_fd *a[2], *b[2];
@@ -201,6 +202,7 @@ static TT_TASK(finds_it_closed, (struct fate *, f, drop_fate), (tt_fd *, fd))
 
 TT_TEST(when, a_close_elsewhere_starts_it)
 {
+	/* law 10 */
 	struct fate f = { 0 };
 	tt_fd *pair[2];
 
@@ -375,6 +377,7 @@ static void cancelled_with_a_destructor_that_waits(void)
 
 TT_TEST_ON(when, a_destructor_may_not_wait, TT_ON_SIM, "a forked process has no ring")
 {
+	/* law 10 */
 	EXPECT_ABORTS(cancelled_with_a_destructor_that_waits(), "would wait inside the destructor of an idle child's argument");
 }
 
@@ -469,6 +472,7 @@ static TT_TASK(rests_between)
 /* Whatever is cut short, and where: no record, no descriptor and no argument is left. */
 TT_TEST_PLAIN(when, torture)
 {
+	/* perhaps laws 1, 11 */
 	for (uint64_t seed = 0; seed < tt_test_seeds(4); seed++) {
 		tt_torture_options o = { .seed = seed };
 		tt_torture_result r;

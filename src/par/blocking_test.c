@@ -625,6 +625,7 @@ static TT_TASK(leaves_one_behind, (struct answer *, a))
 
 TT_TEST_PLAIN(blocking, the_runtime_waits_for_abandoned_jobs)
 {
+	/* perhaps laws 7, 11 */
 	unsigned before = counted(&answers_freed);
 
 	for (int i = 0; i < 20; i++) {

@@ -794,6 +794,7 @@ static TT_TASK(region_in_main, (unsigned char *, seen))
 /* TUTTI_COMPUTE says how many threads; one of them does it all. */
 TT_TEST_PLAIN(compute, by_environment)
 {
+	/* perhaps laws 7, 11 */
 	static unsigned char seen[10000];
 
 	for (int n = 1; n < 6; n++) {
@@ -829,6 +830,7 @@ static TT_TASK(stopped_between_the_sides, (struct owned *, o))
  * is there to take it. */
 TT_TEST_PLAIN(compute, a_cancel_comes_between_the_sides)
 {
+	/* perhaps laws 7, 11 */
 	struct owned o = { .ran.v = 0 };
 
 	setenv("TUTTI_COMPUTE", "1", 1);

@@ -383,6 +383,7 @@ static TT_TASK(sort_against_adversary, (int *, items), (size_t, n))
 /* Nor does one made for it. A single thread sorts: the adversary has a memory. */
 TT_TEST_PLAIN(sort, bounded_against_an_adversary)
 {
+	/* perhaps laws 7, 11 */
 	static int items[20000];
 	size_t n = 20000;
 

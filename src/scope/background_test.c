@@ -155,6 +155,7 @@ static int destroyed_by(const tt_child_options *who, tt_background *b)
 /* Any task on any worker may destroy it, a cancelled one too: the join is never cut short. */
 TT_TEST(background, any_task_destroys_it)
 {
+	/* law 5 */
 	tt_background *b;
 
 	reset();

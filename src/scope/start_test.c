@@ -44,6 +44,7 @@ static int starts(const tt_child_options *where, struct state *s)
 /* It returns once the child said that it is ready, and the child goes on. */
 TT_TEST(start, waits_until_ready)
 {
+	/* law 5 */
 	for (int i = 0; i < 2; i++) {
 		struct state s = { .said = 0 };
 
@@ -217,6 +218,7 @@ static int member_starts(const tt_child_options *member, const tt_child_options 
 /* Members of a shared group start children too, on whichever worker. */
 TT_TEST_ON(start, members_may, TT_ON_SIM, WHY_SIM)
 {
+	/* law 5 */
 	for (int i = 0; i < 4; i++)
 		EXPECT_OK(member_starts(everywhere[i / 2], everywhere[i % 2]));
 	EXPECT_TASKS_ALIVE(1);
@@ -308,6 +310,7 @@ static int races(tt_group *g, int i)
 /* On real threads too a start that was cut short has left nothing running. */
 TT_TEST(start, cancel_and_ready_race)
 {
+	/* laws 4, 5 */
 	int rc = 0;
 
 	TT_GROUP(g);

@@ -536,6 +536,7 @@ static int circle_through_a_waiting_child(struct world *w)
 /* So is the circle that is closed by another one, while the child waits already. */
 TT_TEST(once, a_waiting_childs_circle_is_an_error)
 {
+	/* law 5 */
 	struct world w;
 
 	world_init(&w, NULL);

@@ -33,6 +33,7 @@ static int borrow_twice(thing_pool *p)
 /* A lease ends with its C block, and the item is lent again: it was opened once. */
 TT_TEST(pool, lends_again)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_stats st;
@@ -57,6 +58,7 @@ TT_TEST(pool, lends_again)
 /* Several items; the one that came back last is lent first, so that surplus ones age. */
 TT_TEST(pool, the_last_one_back_is_lent_first)
 {
+	/* law 5 */
 	struct thing *a, *b, *again;
 	struct shop s;
 	thing_pool *p;
@@ -80,6 +82,7 @@ TT_TEST(pool, the_last_one_back_is_lent_first)
 /* try_acquire takes only what is there. */
 TT_TEST(pool, try_takes_what_is_free)
 {
+	/* law 5 */
 	struct thing *t = NULL, *u = NULL;
 	struct shop s;
 	thing_pool *p;
@@ -138,6 +141,7 @@ static void release_twice(thing_pool *p)
 /* An item is released once, to its own pool. */
 TT_TEST(pool, misuse_aborts)
 {
+	/* law 5 */
 	struct thing stranger, *t;
 	struct shop s;
 	thing_pool *p;
@@ -159,6 +163,7 @@ TT_TEST(pool, misuse_aborts)
 /* The untyped calls, as bindings make them. */
 TT_TEST(pool, untyped)
 {
+	/* law 5 */
 	struct shop s;
 	tt_pool *p;
 	void *item;
@@ -226,6 +231,7 @@ static int serve_line(struct line *l)
 /* Waiters on all workers are served in the order they came, and nobody overtakes them. */
 TT_TEST(pool, serves_in_order)
 {
+	/* law 5 */
 	struct line l = { .n = 0 };
 	struct shop s;
 	tt_pool_options o;
@@ -267,6 +273,7 @@ static int cancelled_then_next(struct shop *s, tt_semaphore *gate, thing_pool *p
 /* A cancelled waiter wastes nothing: what is being opened goes to idle, or to the next one. */
 TT_TEST(pool, cancelled_waiter_wastes_nothing)
 {
+	/* law 5 */
 	tt_semaphore gate;
 	struct shop s;
 	thing_pool *p;
@@ -313,6 +320,7 @@ static int next_in_line_gets_it(tt_semaphore *gate, thing_pool *p)
 
 TT_TEST(pool, what_was_opened_for_one_goes_to_the_next)
 {
+	/* law 5 */
 	tt_semaphore gate;
 	struct shop s;
 	thing_pool *p;
@@ -333,6 +341,7 @@ TT_TEST(pool, what_was_opened_for_one_goes_to_the_next)
 /* A waiter that gives up says in its chain how the pool stood. */
 TT_TEST(pool, a_timeout_tells_how_the_pool_stood)
 {
+	/* law 5 */
 	struct thing *t, *u;
 	struct shop s;
 	thing_pool *p;
@@ -395,6 +404,7 @@ static int two_wait(thing_pool *p, tt_semaphore *gate, struct outcome *out)
  * next attempt. */
 TT_TEST(pool, a_failed_open_is_told_to_the_first_in_line)
 {
+	/* law 5 */
 	struct outcome out = { .n = 0 };
 	tt_semaphore gate;
 	struct shop s;
@@ -424,6 +434,7 @@ TT_TEST(pool, a_failed_open_is_told_to_the_first_in_line)
 /* An open that takes too long has failed: the waiter is told so, and the time it had. */
 TT_TEST(pool, an_open_has_a_time_limit)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -450,6 +461,7 @@ static int gives_up(void *ctx, void **ret_item)
 /* Only a waiter that was cancelled itself hears TT_ECANCELED. */
 TT_TEST(pool, an_open_that_says_cancelled_is_an_error)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -477,6 +489,7 @@ static int fails_with_a_dirty_one(thing_pool *p)
 /* The item's own state decides when it comes back, and its story does not replace the caller's. */
 TT_TEST(pool, what_comes_back_dirty_is_closed)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -525,6 +538,7 @@ static int returned_in_a_cancelled_scope(thing_pool *p)
 /* A cancel does not reach the question whether an item is clean, and its time is bounded. */
 TT_TEST(pool, returned_is_shielded_and_bounded)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -549,6 +563,7 @@ TT_TEST(pool, returned_is_shielded_and_bounded)
 /* An item that does not pass its check is closed and replaced; nobody sees it. */
 TT_TEST(pool, what_fails_its_check_is_replaced)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -603,6 +618,7 @@ static int selects_a_lease(thing_pool *p)
 /* A lease is an arm: it takes an item, or leaves no trace. */
 TT_TEST(pool, an_arm_of_a_select)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -650,6 +666,7 @@ static int shrink_and_grow(struct shop *s, thing_pool *p)
  * opens more. */
 TT_TEST(pool, resizes_under_load)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -687,6 +704,7 @@ static int waits_for_growth(thing_pool *p)
 /* Who is in line when the pool grows is served. */
 TT_TEST(pool, growing_serves_the_line)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -739,6 +757,7 @@ static int drained_under_load(struct shop *s, thing_pool *p, tt_semaphore *may_e
 /* A drain refuses who waits, lets borrowers finish, and ends when everything is closed. */
 TT_TEST(pool, drains_under_load)
 {
+	/* law 5 */
 	tt_semaphore may_end;
 	struct shop s;
 	thing_pool *p;
@@ -779,6 +798,7 @@ static int destroyed_under_load(struct shop *s, thing_pool *p, tt_semaphore *may
 /* Destroy waits for borrowers, and refuses who waits. */
 TT_TEST(pool, destroy_waits_for_borrowers)
 {
+	/* law 5 */
 	tt_semaphore may_end;
 	struct shop s;
 	thing_pool *p;
@@ -933,6 +953,7 @@ static void create_without_memory(uint64_t n)
 /* Whatever allocation fails, the call says so or does without, and nothing is lost. */
 TT_TEST_ON(pool, every_allocation_may_fail, TT_ON_SIM, "there the allocations of all workers are counted")
 {
+	/* law 5 */
 	for (uint64_t n = 1; n < 30; n++)
 		create_without_memory(n);
 }
@@ -954,6 +975,7 @@ static int out_of_memory_in_the_background(thing_pool *p)
 /* Without memory an open fails, and what is to be closed is closed all the same. */
 TT_TEST_ON(pool, closes_without_memory, TT_ON_SIM, "there the allocations of all workers are counted")
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -1015,6 +1037,7 @@ static int busy_day(thing_pool *p, uint64_t seed)
 /* Over seeds: never more than max, one holder each, everything opened is closed once. */
 TT_TEST(pool, conserves)
 {
+	/* laws 4, 5 */
 	uint64_t seed = tt_test_seed();
 	struct shop s;
 	thing_pool *p;

@@ -64,6 +64,7 @@ static int fill(thing_pool *p, unsigned n)
 /* min_idle items are opened ahead, and opened again when one is taken or breaks. */
 TT_TEST(pool_time, min_idle_is_kept)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -90,6 +91,7 @@ TT_TEST(pool_time, min_idle_is_kept)
 /* What is free for too long is closed, the longest idle first, but for min_idle. */
 TT_TEST(pool_time, idle_items_are_closed)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -137,6 +139,7 @@ static int watch_ages(struct shop *s, thing_pool *p, int64_t life, unsigned n)
 /* A lifetime ends between seven eighths and the whole of lifetime_max, not for all at once. */
 TT_TEST(pool_time, lifetime_is_bounded_and_spread)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -153,6 +156,7 @@ TT_TEST(pool_time, lifetime_is_bounded_and_spread)
 /* An item that is never idle has a lifetime too: it is closed when it comes back. */
 TT_TEST(pool_time, lifetime_holds_for_busy_items)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	struct thing *t;
@@ -176,6 +180,7 @@ TT_TEST(pool_time, lifetime_holds_for_busy_items)
 /* check_after leaves out what was free only just now. */
 TT_TEST(pool_time, checks_what_was_idle_for_a_while)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -240,6 +245,7 @@ static int down_and_up(struct shop *s, thing_pool *p, struct tally *tally)
  * waiter, and the others are served once one succeeds. */
 TT_TEST(pool_time, one_attempt_at_a_time_while_nobody_can_open)
 {
+	/* law 5 */
 	struct tally tally = { .served = 0 };
 	int64_t before = tt_now();
 	struct shop s;
@@ -267,6 +273,7 @@ TT_TEST(pool_time, one_attempt_at_a_time_while_nobody_can_open)
 /* For min_idle alone it goes on trying, about once a second. */
 TT_TEST(pool_time, goes_on_trying_for_min_idle)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -308,6 +315,7 @@ static int waits_two_seconds(void *arg)
 /* Waits are counted, and a long one is reported with the task and how the pool stood. */
 TT_TEST(pool_time, slow_waits_are_reported)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -354,6 +362,7 @@ static int leaks_one(void *arg)
  * stack that did. */
 TT_TEST(pool_time, leaks_are_reported_once)
 {
+	/* law 5 */
 	struct shop s;
 	thing_pool *p;
 	tt_pool_options o;
@@ -404,6 +413,7 @@ static int destroyed_slowly(void *arg)
 /* Destroy names those it waits for after five seconds, and again each minute. */
 TT_TEST(pool_time, destroy_names_who_keeps_it_waiting)
 {
+	/* law 5 */
 	struct slow_end e;
 	struct shop s;
 	tt_pool_options o;
@@ -444,6 +454,7 @@ static int destroyed_by_a_borrower(void *arg)
 /* A task that destroys the pool and still has an item of it is told so at once. */
 TT_TEST(pool_time, destroy_by_a_borrower_says_so)
 {
+	/* law 5 */
 	struct slow_end e;
 	struct shop s;
 	tt_pool_options o;
@@ -463,6 +474,7 @@ TT_TEST(pool_time, destroy_by_a_borrower_says_so)
 /* A close that hangs is left alone after return_max. */
 TT_TEST(pool_time, a_close_has_a_time_limit)
 {
+	/* law 5 */
 	int64_t before = tt_now();
 	struct shop s;
 	thing_pool *p;
