@@ -433,6 +433,7 @@ static void leaking_two(void)
 /* Until all of them have ended those that were forgotten may use each other. */
 TT_TEST_PLAIN(background, forgotten_ones_end_together)
 {
+	/* law 9 */
 	EXPECT_TRUE(strstr(stderr_of(leaking_two), " was not destroyed") != NULL);
 }
 
