@@ -426,7 +426,7 @@ static TT_TASK(leaks_two, (bool, older_uses_younger))
 
 static void leaking_two(void)
 {
-	for (unsigned seed = 0; seed < tt_test_seeds(20); seed++)
+	for (unsigned seed = 0; seed < 20; seed++) /* as many reports as fit a pipe */
 		EXPECT_OK(tt_sim_run(seed, leaks_two, seed % 2 == 0));
 }
 
