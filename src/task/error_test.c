@@ -324,7 +324,9 @@ TT_TEST(error, frames_of_a_failure)
 	tt_error_json(&e, json, sizeof(json));
 	EXPECT_GE(count_of(text, "\n    at "), 7u); /* the six, and what called them */
 	EXPECT_LE(count_of(text, "\n    at "), 12u);
+#ifdef __x86_64__ /* elsewhere the tests run in an emulator, whose loader names the program otherwise */
 	EXPECT_EQ(count_of(text, "error_test+0x") + count_of(text, "(error_test+0x") > 0, true);
+#endif
 	EXPECT_EQ(count_of(json, "\"trace\":["), 1u);
 	tt_error_fini(&e);
 	tt_error_take(&e, fail_in_a_child());

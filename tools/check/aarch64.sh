@@ -5,13 +5,18 @@ tier_about='aarch64 under qemu-user: switch, sim and epoll'
 tier_budget=240
 tier_budget_night=3600
 
+# The emulator's clone() knows no pidfd and no such child, and it does not tell that control
+# data was cut off.
+emulator_lacks='^net\.(process|pass):'
+
 tier_run() {
 	have aarch64-linux-gnu-gcc || { absent 'no aarch64-linux-gnu-gcc'; return; }
 	have qemu-aarch64 || { absent 'no qemu-aarch64'; return; }
 	build aarch64 || return
 	if night; then
-		run_ctest aarch64 all -E ':uring' --timeout 900
+		run_ctest aarch64 all -E ":uring|$emulator_lacks" --timeout 900
 	else
-		run_ctest aarch64 smoke -R '^(arch|base|fiber|timer)\.[a-z0-9_]+$|^(task|wait|scope|sync|sched|net)\.[a-z0-9_]+:(sim1|epoll1)$'
+		run_ctest aarch64 smoke -R '^(arch|base|fiber|timer)\.[a-z0-9_]+$|^(task|wait|scope|sync|sched|net)\.[a-z0-9_]+:(sim1|epoll1)$' \
+			-E "$emulator_lacks"
 	fi
 }
