@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -294,8 +295,12 @@ static bool wait_for(pid_t child, int *ret_status)
 	return in_time;
 }
 
-static void child_main(const tt_test *t, const sigset_t *mask)
+/* A test ends with its runner, or one that spins would do so for ever. */
+static void child_main(const tt_test *t, const sigset_t *mask, pid_t runner)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != runner)
+		_exit(EXIT_SKIPPED); /* it has ended already */
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	_exit(body(t));
 }
@@ -319,7 +324,7 @@ static const char *verdict(bool in_time, int status, char *buf, size_t n)
 static const char *run_forked(const tt_test *t, char *buf, size_t n)
 {
 	sigset_t chld, mask;
-	pid_t child;
+	pid_t child, runner = getpid();
 	int status = 0;
 	bool in_time;
 
@@ -329,7 +334,7 @@ static const char *run_forked(const tt_test *t, char *buf, size_t n)
 	sigprocmask(SIG_BLOCK, &chld, &mask);
 	child = fork();
 	if (child == 0)
-		child_main(t, &mask);
+		child_main(t, &mask, runner);
 	if (child < 0) {
 		sigprocmask(SIG_SETMASK, &mask, NULL);
 		snprintf(buf, n, "fork: %s", strerror(errno));

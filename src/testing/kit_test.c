@@ -48,6 +48,7 @@ static void crashes(void)
 
 static void hangs(void)
 {
+	TT_IGNORE(write(STDOUT_FILENO, "hangs\n", 6));
 	for (;;)
 		__asm__ volatile("");
 }
@@ -128,6 +129,34 @@ TT_TEST_PLAIN(kit, a_passing_test_passes_everywhere)
 	EXPECT_TRUE(says("# 1 passed, 0 failed, 0 skipped (sim, 1 workers, seed 0x0)\n"));
 	EXPECT_EQ(run("--only=subject.passes", "--on=epoll"), 0);
 	EXPECT_TRUE(says("# 1 passed, 0 failed, 0 skipped (epoll"));
+}
+
+/* A runner that is killed takes the test that it runs with it: none is left to spin. */
+TT_TEST_PLAIN(kit, a_test_does_not_outlive_its_runner)
+{
+	const char *const argv[] = { "kit_test", "--subjects", "--timeout=20", "--only=subject.hangs", NULL };
+	int fds[2], status, lines = 0;
+	pid_t runner;
+	char c;
+
+	REQUIRE_EQ(pipe(fds), 0);
+	runner = fork();
+	REQUIRE_LT(-1, runner);
+	if (runner == 0) {
+		dup2(fds[1], STDOUT_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+		_exit(99);
+	}
+	close(fds[1]);
+	while (lines < 2 && read(fds[0], &c, 1) == 1) /* the plan, and what the test says */
+		lines += c == '\n';
+	REQUIRE_EQ(lines, 2);
+	REQUIRE_EQ(kill(runner, SIGKILL), 0);
+	REQUIRE_EQ(waitpid(runner, &status, 0), runner);
+	EXPECT_EQ(read(fds[0], &c, 1), 0); /* the end: nobody has the pipe any more */
+	close(fds[0]);
 }
 
 TT_TEST_PLAIN(kit, a_failed_expectation_says_where_and_what)
