@@ -11,6 +11,7 @@
 #include <tutti/tutti.h>
 
 #include "env/env.h"
+#include "testing/stderr_testkit.h"
 
 static const tt_child_options elsewhere = { .worker = TT_WORKER(1) };
 
@@ -280,21 +281,10 @@ TT_TEST(background, full)
 /* What goes to stderr while fn runs; it fits a pipe. */
 static const char *stderr_of(void (*fn)(void))
 {
-	static char text[8192];
-	int fds[2], before = dup(2);
-	ssize_t len;
+	struct stderr_capture c = stderr_capture_begin();
 
-	if (before < 0 || pipe(fds) < 0 || dup2(fds[1], 2) < 0)
-		abort();
 	fn();
-	if (dup2(before, 2) < 0)
-		abort();
-	close(before);
-	close(fds[1]);
-	len = read(fds[0], text, sizeof(text) - 1);
-	close(fds[0]);
-	text[len > 0 ? len : 0] = '\0';
-	return text;
+	return stderr_capture_end(&c);
 }
 
 static void one_fails(void)

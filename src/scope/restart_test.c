@@ -11,6 +11,7 @@
 #include <tutti/tutti.h>
 
 #include "scope/scope.h"
+#include "testing/stderr_testkit.h"
 
 #define WHY_SIM "needs the virtual clock"
 
@@ -386,30 +387,10 @@ TT_TEST(restart, not_with_a_destructor)
 /* What goes to stderr while fn runs; it fits a pipe. */
 static const char *stderr_of(void (*fn)(void))
 {
-	static char text[16384];
-	int fds[2], before = dup(2);
-	ssize_t len;
+	struct stderr_capture c = stderr_capture_begin();
 
-	if (before < 0 || pipe(fds) < 0 || dup2(fds[1], 2) < 0)
-		abort();
 	fn();
-	if (dup2(before, 2) < 0)
-		abort();
-	close(before);
-	close(fds[1]);
-	len = read(fds[0], text, sizeof(text) - 1);
-	close(fds[0]);
-	text[len > 0 ? len : 0] = '\0';
-	return text;
-}
-
-static unsigned count_of(const char *text, const char *word)
-{
-	unsigned n = 0;
-
-	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
-		n++;
-	return n;
+	return stderr_capture_end(&c);
 }
 
 static void forty_times(void)

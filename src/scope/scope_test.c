@@ -17,6 +17,7 @@
 #include <tutti/tutti.h>
 
 #include "wait/wait.h"
+#include "testing/stderr_testkit.h"
 
 TT_CHAN_TYPE(int_chan, int);
 
@@ -845,30 +846,10 @@ TT_TEST(scope, another_task_may_not_end_it)
 /* What comes to stderr while fn runs; it fits a pipe. */
 static const char *stderr_of(int (*fn)(unsigned), unsigned n, int *ret_rc)
 {
-	static char text[16384];
-	int fds[2], before = dup(2);
-	ssize_t len;
+	struct stderr_capture c = stderr_capture_begin();
 
-	if (before < 0 || pipe(fds) < 0 || dup2(fds[1], 2) < 0)
-		abort();
 	*ret_rc = fn(n);
-	if (dup2(before, 2) < 0)
-		abort();
-	close(before);
-	close(fds[1]);
-	len = read(fds[0], text, sizeof(text) - 1);
-	close(fds[0]);
-	text[len > 0 ? len : 0] = '\0';
-	return text;
-}
-
-static unsigned count_of(const char *text, const char *word)
-{
-	unsigned n = 0;
-
-	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
-		n++;
-	return n;
+	return stderr_capture_end(&c);
 }
 
 static int asks(unsigned n)
