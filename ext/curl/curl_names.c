@@ -161,7 +161,7 @@ int tti_curl_look_up(struct tti_curl_transfer *t)
 	if (t->result != CURLE_COULDNT_RESOLVE_HOST || !target_of(t->easy, &target) || strstr(t->text, target.host) == NULL)
 		return 0;
 	n = tt_resolve(target.host, NULL, addrs, ADDRS_MAX);
-	if (n == TT_ENOHOST)
+	if (n == TT_ENOHOST || n == TT_EAGAIN)
 		return tti_curl_fail(CURLE_COULDNT_RESOLVE_HOST, t->text);
 	if (n < 0)
 		return n;

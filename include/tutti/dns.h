@@ -28,8 +28,9 @@ TT_BEGIN_DECLS
  * Blocks     yes, if host or service is a name; always a checkpoint
  * Returns    how many addresses were written: at least 1, at most max
  * Cancelled  TT_ECANCELED; the answer goes to those who still wait for it, or to nobody
- * Errors     TT_ENOHOST (no such name, or it has no address), -EINVAL (no such service, not a
- *            name, max is 0), -EAGAIN and -ENOMEM (no thread for the lookup), ...
+ * Errors     TT_ENOHOST (no such name, or it has no address), -EAGAIN (no name server answered:
+ *            it may later), -EINVAL (no such service, not a name, max is 0), -EAGAIN and
+ *            -ENOMEM (no thread for the lookup), ...
  * Ownership  host and service are copied; ret_addrs has room for max
  * Threads    any task
  */

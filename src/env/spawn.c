@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +90,50 @@ IN_CHILD static void reset_signals(void)
 	}
 }
 
+struct entry {
+	uint64_t inode, next;
+	uint16_t len;
+	uint8_t type;
+	char name[];
+};
+
+/* Descriptors 3 and up, by the kernel's list of them; false where there is no /proc. The list goes by
+ * number, so what is closed meanwhile does not disturb it. */
+IN_CHILD static bool close_listed(void)
+{
+	char buf[1024] __attribute__((aligned(8)));
+	long folder = child_call(SYS_openat, AT_FDCWD, (long)"/proc/self/fd", O_RDONLY | O_DIRECTORY, 0), n;
+
+	if (folder < 0)
+		return false;
+	while ((n = child_call(SYS_getdents64, folder, (long)buf, sizeof(buf), 0)) > 0) {
+		for (long at = 0; at < n;) {
+			const struct entry *e = (const struct entry *)(const void *)(buf + at);
+			long fd = 0;
+
+			for (const char *c = e->name; *c >= '0' && *c <= '9'; c++)
+				fd = fd * 10 + (*c - '0');
+			if (fd > 2 && fd != folder)
+				child_call(SYS_close, fd, 0, 0, 0);
+			at += e->len;
+		}
+	}
+	child_call(SYS_close, folder, 0, 0, 0);
+	return n == 0;
+}
+
+/* Before Linux 5.9, and in sandboxes that do not know close_range(). */
+IN_CHILD static void close_one_by_one(void)
+{
+	struct { uint64_t now, max; } limit = { 1024, 1024 };
+
+	if (close_listed())
+		return;
+	child_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit);
+	for (uint64_t fd = 3; fd < limit.now && fd < INT_MAX; fd++)
+		child_call(SYS_close, (long)fd, 0, 0, 0);
+}
+
 IN_CHILD static long set_streams(const struct tti_spawn *s)
 {
 	long rc = 0;
@@ -96,8 +141,8 @@ IN_CHILD static long set_streams(const struct tti_spawn *s)
 	for (int i = 0; i < 3 && rc >= 0; i++)
 		if (s->fds[i] >= 0)
 			rc = child_call(SYS_dup3, s->fds[i], i, 0, 0);
-	/* Before Linux 5.9: what is marked close-on-exec goes all the same. */
-	child_call(SYS_close_range, 3, UINT_MAX, 0, 0);
+	if (rc >= 0 && child_call(SYS_close_range, 3, UINT_MAX, 0, 0) < 0)
+		close_one_by_one();
 	return rc;
 }
 

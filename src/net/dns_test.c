@@ -3,9 +3,12 @@
  * dns_test.c - names and services to addresses: what is asked once for many, what a cancel
  * leaves, and what is refused.
  */
+#include <errno.h>
+#include <netdb.h>
 #include <unistd.h>
 
 #include "io/driver.h"
+#include "net/lookup.h"
 #include "net/net_testkit.h"
 #include "net/resolve.h"
 #include "task/task.h"
@@ -46,6 +49,20 @@ TT_TEST(dns, services_by_name)
 	expect_text(&a[0], "127.0.0.1:443");
 }
 
+/* Nobody has the name, or nobody could be asked: only the second is worth another try. */
+TT_TEST_PLAIN(dns, an_unanswered_question_is_no_answer)
+{
+	const char *why = NULL;
+
+	EXPECT_EQ(tti_lookup_code(EAI_NONAME, 0, &why), TT_ENOHOST);
+	EXPECT_EQ(tti_lookup_code(EAI_AGAIN, 0, &why), TT_EAGAIN);
+	EXPECT_TRUE(why != NULL && why[0] != '\0');
+	EXPECT_EQ(tti_lookup_code(EAI_MEMORY, 0, &why), TT_ENOMEM);
+	EXPECT_EQ(tti_lookup_code(EAI_SERVICE, 0, &why), TT_EINVAL);
+	EXPECT_EQ(tti_lookup_code(EAI_SYSTEM, EMFILE, &why), -EMFILE);
+	EXPECT_EQ(tti_lookup_code(EAI_SYSTEM, 0, &why), TT_EIO);
+}
+
 TT_TEST(dns, refusals)
 {
 	char longer[300];
@@ -54,6 +71,7 @@ TT_TEST(dns, refusals)
 	memset(longer, 'a', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	EXPECT_CODE(tt_resolve("no-such-host.invalid", "80", &a, 1), TT_ENOHOST);
+	EXPECT_CODE(tt_resolve("no-such-host.Invalid.", "80", &a, 1), TT_ENOHOST);
 	EXPECT_CODE(tt_resolve("localhost", "no-such-service", &a, 1), TT_EINVAL);
 	EXPECT_CODE(tt_resolve("localhost", longer, &a, 1), TT_EINVAL);
 	EXPECT_CODE(tt_resolve("localhost", "65536", &a, 1), TT_EINVAL);

@@ -451,6 +451,28 @@ TT_TEST_ON(file, a_failed_replacement_leaves_the_old_file, TT_ON_REAL, WHY_REAL)
 	drop_file(fd, "a");
 }
 
+/* Memory runs out at each step, also when the temporary file's number is the first of its kind. */
+TT_TEST_ON(file, replacement_without_memory, TT_ON_REAL, WHY_REAL)
+{
+	tt_fd *fd = make_file("a", "old", 3);
+	int rc = TT_ENOMEM, failed = 0, taken[300], n = 0;
+
+	while (n < 300 && (n == 0 || taken[n - 1] < 255))
+		REQUIRE_TRUE((taken[n++] = dup(0)) >= 0);
+	for (uint64_t at = 1; at < 40 && rc != 0; at++) {
+		tt_test_fail_alloc_at(at);
+		rc = tt_file_replace(in_folder("a"), "new", 3);
+		tt_test_fail_nothing();
+		failed += rc == TT_ENOMEM;
+	}
+	EXPECT_OK(rc);
+	EXPECT_GT(failed, 1);
+	expect_contents("a", "new");
+	while (n > 0)
+		close(taken[--n]);
+	drop_file(fd, "a");
+}
+
 /* A FIFO is opened without its other end, and is a stream. */
 TT_TEST_ON(file, a_fifo_is_a_stream, TT_ON_REAL, WHY_REAL)
 {

@@ -139,11 +139,12 @@ static int make_temp(const struct replace *r)
 	tt_fd *fd;
 	int rc = tt_file_open(r->temp, O_WRONLY | O_CREAT | O_EXCL, r->mode != 0 ? MODE_PRIVATE : MODE_NEW, &fd);
 
-	if (rc < 0)
-		return rc;
-	rc = fill_temp(r, fd);
-	tt_fd_close(fd);
-	if (rc < 0)
+	if (rc == 0) {
+		rc = fill_temp(r, fd);
+		tt_fd_close(fd);
+	}
+	/* An open without memory for its handle has made the file all the same. */
+	if (rc < 0 && rc != -EEXIST)
 		tti_file_discard(r->temp);
 	return rc;
 }

@@ -35,6 +35,8 @@
 #define SYS_pidfd_send_signal 424
 #endif
 
+/* How often a child is looked at that has ended and is held by a debugger. */
+#define LOOK_EVERY TT_MS(20)
 /* A waiter's result is a code, or this and the status. */
 #define STATUS_BASE 1000
 
@@ -356,23 +358,36 @@ static int peek(struct tt_process *p, const struct tti_fd_call *c, int *ret)
 	return rc < 0 ? (int)rc : TT_EAGAIN;
 }
 
-/* In a call on the pidfd. */
-static int wait_ended(struct tt_process *p, struct tti_fd_call *c, bool abortable, int *ret_status)
+static int wait_ready(struct tti_fd_call *c, bool abortable)
 {
 	struct tti_fd_io io;
 	long ready;
-	int rc;
 
-	while ((rc = peek(p, c, ret_status)) == TT_EAGAIN) {
-		tti_fd_io_init(&io, c, TTI_IO_POLL, "process");
-		io.wait.op.events = POLLIN;
-		if (!abortable)
-			io.wait.waiter.abort = NULL;
-		ready = tti_fd_perform(&io);
-		if (ready < 0)
-			return (int)ready;
+	tti_fd_io_init(&io, c, TTI_IO_POLL, "process");
+	io.wait.op.events = POLLIN;
+	if (!abortable)
+		io.wait.waiter.abort = NULL;
+	ready = tti_fd_perform(&io);
+	return ready < 0 ? (int)ready : 0;
+}
+
+/* In a call on the pidfd. One that has ended and has no status yet is held by somebody's debugger;
+ * nothing tells when that lets go. */
+static int wait_ended(struct tt_process *p, struct tti_fd_call *c, bool abortable, int *ret_status)
+{
+	bool ready = false;
+	int rc, waited = 0;
+
+	while ((rc = peek(p, c, ret_status)) == TT_EAGAIN && waited == 0) {
+		if (!ready)
+			waited = wait_ready(c, abortable);
+		else if (tti_fd_is_closing(c))
+			waited = TT_EBADF;
+		else
+			waited = tti_pause_until(tti_env_now() + LOOK_EVERY, abortable);
+		ready = true;
 	}
-	return rc;
+	return waited < 0 ? waited : rc;
 }
 
 int tt_process_wait(tt_process *p, int *ret_status)

@@ -4,12 +4,19 @@
  * that none is left behind whatever happens.
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/net_testkit.h"
@@ -391,6 +398,94 @@ PROCESS_TEST(inherits_no_descriptors)
 	expect_output(script("i=3; while [ $i -lt 256 ]; do [ -e /proc/$$/fd/$i ] && echo $i; i=$((i+1)); done; true"), "");
 	close(forgotten);
 	close(high);
+	expect_no_children();
+}
+
+/* The same where the kernel or a sandbox does not know close_range(). */
+PROCESS_TEST(inherits_no_descriptors_without_close_range)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+	int forgotten = open("/dev/null", O_RDONLY), high = fcntl(forgotten, F_DUPFD, 200);
+
+	REQUIRE_TRUE(forgotten >= 0 && high >= 0);
+	REQUIRE_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+		tt_test_skip("no seccomp filter here");
+	REQUIRE_EQ(syscall(SYS_close_range, 1000, 1000, 0), -1);
+	expect_output(script("i=3; while [ $i -lt 256 ]; do [ -e /proc/$$/fd/$i ] && echo $i; i=$((i+1)); done; true"), "");
+	close(forgotten);
+	close(high);
+	expect_no_children();
+}
+
+/* ---- a debugger ---- */
+
+/* A process that holds `pid` as its debugger until the pipe is closed; 0 if it may not. */
+static pid_t held_by_debugger(int pid, const int until[2])
+{
+	int told[2], ok = 0;
+	pid_t debugger;
+
+	REQUIRE_EQ(pipe2(told, O_CLOEXEC), 0);
+	debugger = fork();
+	REQUIRE_TRUE(debugger >= 0);
+	if (debugger == 0) {
+		char c;
+
+		close(until[1]);
+		ok = ptrace(PTRACE_SEIZE, pid, 0, 0) == 0;
+		TT_IGNORE((int)write(told[1], &ok, sizeof(ok)));
+		TT_IGNORE((int)read(until[0], &c, 1));
+		_exit(0);
+	}
+	REQUIRE_EQ(read(told[0], &ok, sizeof(ok)), (ssize_t)sizeof(ok));
+	close(told[0]);
+	close(told[1]);
+	if (!ok)
+		waitpid(debugger, NULL, 0);
+	return ok ? debugger : 0;
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+	return at.tv_sec * TT_SEC(1) + at.tv_nsec;
+}
+
+/* A child that ended and is held by a debugger costs no processor, and its status comes when it is let go. */
+PROCESS_TEST(a_debugger_holds_the_remains)
+{
+	tt_process_options o = script("read x; exit 3");
+	tt_process *p;
+	int until[2];
+	pid_t debugger;
+	int64_t before;
+
+	o.stdin_to = TT_TO_PIPE;
+	p = started(&o);
+	REQUIRE_EQ(pipe2(until, O_CLOEXEC), 0);
+	debugger = held_by_debugger(tt_process_pid(p), until);
+	if (debugger == 0) {
+		tt_process_close(p);
+		tt_test_skip("nobody may debug here");
+	}
+	EXPECT_OK(tt_write_all(tt_process_stdin(p), "\n", 1, NULL));
+	before = cpu_ns();
+	EXPECT_CODE(TT_WITHIN(TT_MS(400), tt_process_wait(p, NULL)), TT_ETIMEDOUT);
+	EXPECT_LT(cpu_ns() - before, TT_MS(100));
+	close(until[1]);
+	EXPECT_EQ(waitpid(debugger, NULL, 0), debugger);
+	EXPECT_OK(expect_status(p, 3));
+	tt_process_close(p);
+	close(until[0]);
 	expect_no_children();
 }
 

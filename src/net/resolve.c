@@ -68,14 +68,17 @@ static struct tti_runtime *runtime_of(struct tti_home *h)
 
 /* ---- answering ---- */
 
-/* Takes the lookup off the list and claims all who ask, onto a private list. */
-static void take_askers(struct lookup *l, struct tti_list *ret)
+/* Takes the lookup off the list and claims all who ask, onto a private list; but for one that
+ * does not wait. */
+static void take_askers(struct lookup *l, struct asker *but, struct tti_list *ret)
 {
 	struct tti_list *n;
 
 	tti_list_init(ret);
 	tti_spin_lock(&lookups.lock);
 	tti_list_unlink(&l->link);
+	if (but != NULL)
+		tti_list_unlink(&but->link);
 	while ((n = tti_list_pop_front(&l->askers)) != NULL) {
 		struct asker *a = TTI_CONTAINER_OF(n, struct asker, link);
 		bool mine = tti_claim(&a->waiter);
@@ -89,11 +92,11 @@ static void take_askers(struct lookup *l, struct tti_list *ret)
 }
 
 /* Gives everybody the answer, and frees the lookup. */
-static void answer(struct lookup *l)
+static void answer(struct lookup *l, struct asker *but)
 {
 	struct tti_list askers, *n;
 
-	take_askers(l, &askers);
+	take_askers(l, but, &askers);
 	while ((n = tti_list_pop_front(&askers)) != NULL) {
 		struct asker *a = TTI_CONTAINER_OF(n, struct asker, link);
 
@@ -111,7 +114,7 @@ static void lookup_back(struct tti_msg *m)
 	struct lookup *l = TTI_CONTAINER_OF(m, struct lookup, job.msg);
 
 	tti_error_clear(&l->job.err);
-	answer(l);
+	answer(l, NULL);
 }
 
 /* ---- asking the pool, or the driver ---- */
@@ -229,15 +232,13 @@ static void asker_abort(struct tti_waiter *w)
 	tti_abort_by_claim(w);
 }
 
-/* The lookup cannot be made: those who joined it meanwhile are told as well. */
+/* The lookup cannot be made: those who joined it meanwhile are told as well. Until then the asker
+ * stays in its list, since the last one who leaves it withdraws the job. */
 static int give_up(struct asker *a, struct lookup *l, int rc)
 {
-	tti_spin_lock(&lookups.lock);
-	tti_list_unlink(&a->link);
-	tti_spin_unlock(&lookups.lock);
 	l->rc = rc;
 	l->why = "no thread for the lookup";
-	answer(l);
+	answer(l, a);
 	return tt_fail(rc, "no thread for the lookup");
 }
 
@@ -340,6 +341,8 @@ void tti_resolve_shutdown(struct tti_runtime *rt)
 	/* The pool's jobs have come back, or do so with their worker's last messages. */
 	if (d->ops->resolve == NULL)
 		return;
+	/* Other simulations, on other threads, use the list as well. */
+	tti_spin_lock(&lookups.lock);
 	TTI_LIST_FOR_EACH (n, &lookups.list) {
 		struct lookup *l = TTI_CONTAINER_OF(n, struct lookup, link);
 
@@ -348,6 +351,7 @@ void tti_resolve_shutdown(struct tti_runtime *rt)
 		tti_list_unlink(&l->link);
 		tti_env_free(l);
 	}
+	tti_spin_unlock(&lookups.lock);
 }
 
 size_t tti_resolve_under_way(void)

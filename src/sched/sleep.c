@@ -32,10 +32,24 @@ static void sleep_over(struct tti_timer *timer)
 		tti_wake(&s->waiter);
 }
 
+int tti_pause_until(int64_t deadline, bool abortable)
+{
+	struct tti_wheel *wheel = tti_home_here->wheel;
+	struct sleeper s;
+
+	tti_waiter_init(&s.waiter, "sleep", NULL);
+	if (!abortable)
+		s.waiter.abort = NULL;
+	tti_timer_init(&s.timer, sleep_over);
+	tti_wheel_arm(wheel, &s.timer, deadline);
+	tti_park(&s.waiter);
+	tti_wheel_cancel(wheel, &s.timer);
+	return s.waiter.rc;
+}
+
 int tti_sleep_until(int64_t deadline)
 {
 	struct tt_task *t = tti_current_or_panic("tt_sleep");
-	struct sleeper s;
 	int rc;
 
 	if (t == NULL)
@@ -48,12 +62,7 @@ int tti_sleep_until(int64_t deadline)
 		t->home->ops->yield(t->home);
 		return 0;
 	}
-	tti_waiter_init(&s.waiter, "sleep", NULL);
-	tti_timer_init(&s.timer, sleep_over);
-	tti_wheel_arm(t->home->wheel, &s.timer, deadline);
-	tti_park(&s.waiter);
-	tti_wheel_cancel(t->home->wheel, &s.timer);
-	return s.waiter.rc;
+	return tti_pause_until(deadline, true);
 }
 
 int tt_sleep(int64_t timeout)

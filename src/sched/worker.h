@@ -138,6 +138,8 @@ void tti_interval_advance(struct tt_interval *i);
 extern __thread int (*tti_job_checkpoint)(void);
 /* sleep.c: parks until the deadline; a checkpoint. */
 TT_MUST_USE int tti_sleep_until(int64_t deadline);
+/* The same without one; a cancel wakes it only if it is abortable. */
+int tti_pause_until(int64_t deadline, bool abortable);
 
 /* The less loaded of two random workers. */
 struct tti_worker *tti_worker_any(struct tti_runtime *rt);

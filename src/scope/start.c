@@ -66,21 +66,28 @@ int tt_ready(void)
 	return rc;
 }
 
-bool tti_start_is_over(struct tti_child_extra *x)
+static enum tti_ready ready_of(struct tti_child_extra *x)
 {
-	bool over;
+	enum tti_ready ready;
 
 	tti_spin_lock(&x->lock);
-	over = x->ready == TTI_READY_NOT_ASKED || x->ready == TTI_READY_SAID;
+	ready = (enum tti_ready)x->ready;
 	tti_spin_unlock(&x->lock);
-	return over;
+	return ready;
+}
+
+bool tti_start_is_over(struct tti_child_extra *x)
+{
+	enum tti_ready ready = ready_of(x);
+
+	return ready == TTI_READY_NOT_ASKED || ready == TTI_READY_SAID;
 }
 
 bool tti_start_takes(struct tt_task *t)
 {
 	struct tti_child_extra *x = tti_extra_of(t);
 
-	if (x == NULL || x->ready == TTI_READY_NOT_ASKED)
+	if (x == NULL || ready_of(x) == TTI_READY_NOT_ASKED)
 		return false;
 	if (t->rc >= 0) {
 		TT_IGNORE(settle(x, TTI_READY_SAID, 0));
@@ -91,7 +98,7 @@ bool tti_start_takes(struct tt_task *t)
 	if (settle(x, TTI_READY_FAILED, t->rc))
 		return true;
 	/* Given up, it has nobody to tell of the cancel it got. */
-	return x->ready == TTI_READY_GIVEN_UP && t->rc == TT_ECANCELED;
+	return ready_of(x) == TTI_READY_GIVEN_UP && t->rc == TT_ECANCELED;
 }
 
 /* ---- the starter ---- */

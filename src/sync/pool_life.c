@@ -22,9 +22,10 @@
 
 /* ---- making ---- */
 
+/* What nobody lives to see is never: times can be added without an overflow. */
 static int64_t or_never(int64_t time)
 {
-	return time > 0 ? time : TT_NEVER;
+	return time > 0 && time < TT_NEVER / 2 ? time : TT_NEVER;
 }
 
 static int check_options(const tt_pool_options *o)
