@@ -20,12 +20,6 @@ static int root_task_run(void *args)
 	return rc;
 }
 
-static bool root_task_start(struct tt_task *t)
-{
-	t->cancel_bits = tti_scope_effective(t->scope);
-	return true;
-}
-
 static void root_task_exit(struct tt_task *t)
 {
 	struct tti_root *r = root_of(t);
@@ -43,36 +37,22 @@ static void root_task_exit(struct tt_task *t)
 	r->on_done(r);
 }
 
-static const struct tti_life_ops root_life = { .start = root_task_start, .exit = root_task_exit };
-
-static void no_deadline(struct tti_timer *timer)
-{
-	(void)timer;
-}
+static const struct tti_life_ops root_life = { .start = tti_root_task_begin, .exit = root_task_exit };
 
 int tti_root_start(struct tti_root *r, struct tti_runtime *rt, const struct tt_task_type *type, const void *args,
                    const char *site)
 {
-	struct tt_task *t = tti_task_create(tti_home_here, type, args, site);
-	struct tti_scope *s = &r->scope;
+	struct tt_task *t;
 
-	if (t == NULL)
-		return TT_ENOMEM;
 	*r = (struct tti_root){ .rt = rt, .on_done = r->on_done };
 	tti_error_init(&r->err);
 	r->type = *type;
 	r->type.run = root_task_run;
 	r->run = type->run;
+	t = tti_root_task(&r->scope, type, args, &root_life, site);
+	if (t == NULL)
+		return TT_ENOMEM;
 	t->type = &r->type;
-	s->owner = t;
-	s->kind = TTI_SCOPE_ROOT;
-	s->open = true;
-	s->site = site;
-	tti_timer_init(&s->timer, no_deadline);
-	t->scope = t->scope_base = s;
-	t->group = NULL;
-	t->life = &root_life;
-	t->stack_class = rt->stack_class;
 	tti_worker_submit(tti_worker_here(), t);
 	return 0;
 }

@@ -142,12 +142,6 @@ static int keeper_run(void *args)
 	return 0;
 }
 
-static bool keeper_start(struct tt_task *t)
-{
-	t->cancel_bits = 0;
-	return true;
-}
-
 static void keeper_exit(struct tt_task *t)
 {
 	struct tt_background *b = TTI_CONTAINER_OF(t->scope_base, struct tt_background, base);
@@ -169,7 +163,7 @@ static void keeper_exit(struct tt_task *t)
 		done(&TTI_CONTAINER_OF(n, struct destroyer, link)->waiter);
 }
 
-static const struct tti_life_ops keeper_life = { .start = keeper_start, .exit = keeper_exit };
+static const struct tti_life_ops keeper_life = { .start = tti_root_task_begin, .exit = keeper_exit };
 
 static const struct tt_task_type keeper_type = {
 	.name = "keeper",
@@ -207,19 +201,10 @@ static bool list_remove(struct tt_background *b)
 
 static struct tt_task *keeper_new(struct tt_background *b)
 {
-	struct tt_task *k = tti_task_create(tti_home_here, &keeper_type, &b, b->site);
+	struct tt_task *k = tti_root_task(&b->base, &keeper_type, &b, &keeper_life, b->site);
 
-	if (k == NULL)
-		return NULL;
-	if (b->options.name != NULL)
+	if (k != NULL && b->options.name != NULL)
 		k->name = b->options.name;
-	b->base.owner = k;
-	b->base.kind = TTI_SCOPE_ROOT;
-	b->base.site = b->site;
-	k->group = NULL;
-	k->scope = k->scope_base = &b->base;
-	k->life = &keeper_life;
-	k->stack_class = b->gate.rt->stack_class;
 	return k;
 }
 

@@ -193,6 +193,40 @@ static void deadline_passed(struct tti_timer *timer)
 	tti_scope_cancel(TTI_CONTAINER_OF(timer, struct tti_scope, timer), TTI_CAUSE_DEADLINE, TT_ETIMEDOUT);
 }
 
+/* ---- the outermost block ---- */
+
+static void no_deadline(struct tti_timer *timer)
+{
+	(void)timer;
+}
+
+struct tt_task *tti_root_task(struct tti_scope *s, const struct tt_task_type *type, const void *args,
+                              const struct tti_life_ops *life, const char *site)
+{
+	struct tti_worker *here = tti_worker_here();
+	struct tt_task *t = tti_task_create(&here->home, type, args, site);
+
+	if (t == NULL)
+		return NULL;
+	s->owner = t;
+	s->kind = TTI_SCOPE_ROOT;
+	s->open = true;
+	s->site = site;
+	tti_timer_init(&s->timer, no_deadline);
+	t->scope = t->scope_base = s;
+	t->group = NULL;
+	t->life = life;
+	t->stack_class = here->rt->stack_class;
+	return t;
+}
+
+bool tti_root_task_begin(struct tt_task *t)
+{
+	t->cancel_bits = tti_scope_effective(t->scope);
+	return true;
+}
+
+
 void tti_scope_push(struct tti_scope *s, enum tti_scope_kind kind, const char *site)
 {
 	struct tt_task *t = tti_current_or_panic("opening a block");

@@ -64,6 +64,13 @@ uint32_t tti_scope_effective(const struct tti_scope *s);
  * around it, not its own. Any thread below the scope. */
 int64_t tti_scope_deadline(const struct tti_scope *s);
 
+/* A task that is nobody's child, not started yet: s becomes the outermost block around it, and only a
+ * cancel of s reaches it. Of `life`, start may be tti_root_task_begin. NULL: no memory. On the
+ * worker it shall live on. */
+struct tt_task *tti_root_task(struct tti_scope *s, const struct tt_task_type *type, const void *args,
+                              const struct tti_life_ops *life, const char *site);
+bool tti_root_task_begin(struct tt_task *t);
+
 /* Asks for a cancel of s, once: later causes are ignored. Owner's home thread. */
 void tti_scope_cancel(struct tti_scope *s, enum tti_cause cause, int code);
 /* Asks for a soft cancel. Owner's home thread. */

@@ -504,12 +504,6 @@ static TT_TASK(pool_keeper, (struct tti_pool *, p))
 	return tt_group_end(&closes, 0);
 }
 
-static bool keeper_start(struct tt_task *t)
-{
-	t->cancel_bits = 0;
-	return true;
-}
-
 /* After this the pool may be gone. There was no stack for it: the pool lends nothing, ever. */
 static void keeper_exit(struct tt_task *t)
 {
@@ -529,31 +523,15 @@ static void keeper_exit(struct tt_task *t)
 	tti_wake_all(&woken);
 }
 
-static const struct tti_life_ops keeper_life = { .start = keeper_start, .exit = keeper_exit };
-
-static void no_deadline(struct tti_timer *timer)
-{
-	(void)timer;
-}
+static const struct tti_life_ops keeper_life = { .start = tti_root_task_begin, .exit = keeper_exit };
 
 int tti_pool_keeper_start(struct tti_pool *p, const char *site)
 {
 	struct tt_args_pool_keeper_ args = { p };
-	struct tti_worker *here = tti_worker_here();
-	struct tt_task *t = tti_task_create(&here->home, &tt_type_pool_keeper_, &args, site);
-	struct tti_scope *s = &p->scope;
+	struct tt_task *t = tti_root_task(&p->scope, &tt_type_pool_keeper_, &args, &keeper_life, site);
 
 	if (t == NULL)
 		return TT_ENOMEM;
-	s->owner = t;
-	s->kind = TTI_SCOPE_ROOT;
-	s->open = true;
-	s->site = site;
-	tti_timer_init(&s->timer, no_deadline);
-	t->scope = t->scope_base = s;
-	t->group = NULL;
-	t->life = &keeper_life;
-	t->stack_class = here->rt->stack_class;
-	tti_worker_submit(here, t);
+	tti_worker_submit(tti_worker_here(), t);
 	return 0;
 }
