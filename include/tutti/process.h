@@ -8,7 +8,8 @@
  *	TT_TRY(tt_process_start(&o, &p));
  *
  * A child is named by a pidfd, so that no signal ever reaches a stranger that got its number.
- * Linux 5.4 and later; -ENOSYS elsewhere and in a simulation.
+ * Linux 5.4 and later; -ENOSYS elsewhere. In a simulation TT_SIM_PROGRAM() says what a program
+ * does (testing.h).
  *
  * Invariants  A child that was started is closed with tt_process_close(), which kills what still
  *             runs and takes it out of the process table.

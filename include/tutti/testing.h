@@ -27,6 +27,7 @@
 #define TUTTI_TESTING_H
 
 #include <tutti/base.h>
+#include <tutti/net.h>
 #include <tutti/runtime.h>
 #include <tutti/task.h>
 
@@ -347,6 +348,44 @@ typedef struct tt_explore_ {
 TT_API tt_verb_ tt_verb_explore_; /* on: a struct tt_explore_ *; 0, or the first code of a run */
 TT_API tt_verb_ tt_verb_sim_; /* on: a const tt_sim_options *; what the task returned */
 TT_API const tt_sim_options *tt_sim_seeded_(uint64_t seed);
+
+/* What TT_SIM_PROGRAM registers. Part of the macro, not for users. */
+typedef struct tt_sim_program_ {
+	const char *name;
+	int (*run)(const char *const *argv, tt_fd *in, tt_fd *out, tt_fd *err);
+	struct tt_sim_program_ *next;
+} tt_sim_program_;
+
+TT_API void tt_sim_program_register_(tt_sim_program_ *p);
+
+/*
+ * TT_SIM_PROGRAM(name) { body } - what a child process does in simulations whose program is
+ * called `name`, whatever folder is before it: tt_process_start() runs the body in a task of its
+ * own, with `argv` and the streams `in`, `out` and `err`, NULL where the child's lead nowhere. It
+ * returns the exit status; a code is status 1. A signal other than 0 cancels it and is its status,
+ * whatever it returns; see tt_sim_catch_sigterm(). What it leaves open is closed. Its numbers of
+ * descriptors, tasks and memory count with the program's own; it has no environment and no folder,
+ * and a process group is its leader alone.
+ */
+#define TT_SIM_PROGRAM(name_) \
+	static int tt_sim_##name_##_(const char *const *argv, tt_fd *in, tt_fd *out, tt_fd *err); \
+	static tt_sim_program_ tt_sim_##name_##_record_ = { #name_, tt_sim_##name_##_, NULL }; \
+	__attribute__((constructor)) static void tt_sim_##name_##_register_(void) \
+	{ \
+		tt_sim_program_register_(&tt_sim_##name_##_record_); \
+	} \
+	static int tt_sim_##name_##_(__attribute__((unused)) const char *const *argv, __attribute__((unused)) tt_fd *in, __attribute__((unused)) tt_fd *out, \
+	                             __attribute__((unused)) tt_fd *err)
+
+/*
+ * tt_sim_catch_sigterm - from now on no signal but SIGKILL ends this simulated child: the others
+ * ask it to stop (tt_stopping()).
+ *
+ * Blocks     no
+ * Errors     aborts elsewhere than in a TT_SIM_PROGRAM()
+ * Threads    the child's first task
+ */
+TT_API void tt_sim_catch_sigterm(void);
 
 /* ---- fault injection, on the calling thread ---- */
 

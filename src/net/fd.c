@@ -405,6 +405,16 @@ void tt_fd_close(tt_fd *handle)
 	d->ops->close(d, number);
 }
 
+void tti_fd_close_if_open(tt_fd *handle)
+{
+	struct tti_fd_call c;
+
+	if (handle == NULL || tti_fd_enter(handle, TTI_NEITHER, &c) < 0)
+		return;
+	TT_IGNORE((int)tti_fd_leave(&c, 0));
+	tt_fd_close(handle);
+}
+
 /* ---- the end of the runtime ---- */
 
 static tti_atomic_u64 left_open;             /* by all runtimes of the process that ended */

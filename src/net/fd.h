@@ -73,6 +73,8 @@ struct tti_fd_io {
 
 /* Takes number into the table. TT_ENOMEM: it was closed. */
 TT_MUST_USE int tti_fd_adopt(int number, bool socket, tt_fd **ret_fd);
+/* For who does not know whether the handle's user has closed it; NULL is fine. */
+void tti_fd_close_if_open(tt_fd *handle);
 /* The handle of descriptor 0, 1 or 2, adopted at its first use. TT_EBADF: not open, or the
  * number belongs to something opened later. */
 TT_MUST_USE int tti_fd_standard(int number, tt_fd **ret_fd);

@@ -7,188 +7,59 @@
  *             docs/guide/files-and-processes.md), so it is a job of the FILES lane.
  * Wait        Each waiter polls the pidfd, a descriptor like any other, on its own worker,
  *             and then asks for the status without taking it (WNOWAIT). Only the close
- *             takes it: until then the child's number, and its group's, is nobody else's.
+ *             takes it.
  * Close       kills, waits for the end, keeps the status for waiters that have not run yet, takes
  *             the child out of the process table, and drains those waiters by closing the pidfd.
  * Rejected    A handler for SIGCHLD: process-wide, and one signal may stand for many children.
  */
 #include <tutti/process.h>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <tutti/error.h>
 #include <tutti/select.h>
 
-#include "env/spawn.h"
 #include "net/file_call.h"
-
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#define SYS_pidfd_send_signal 424
-#endif
+#include "net/process_ops.h"
 
 /* How often a child is looked at that has ended and is held by a debugger. */
 #define LOOK_EVERY TT_MS(20)
 /* A waiter's result is a code, or this and the status. */
 #define STATUS_BASE 1000
 
-enum { IN, OUT, ERR, STREAMS };
-
 struct tt_process {
 	tt_fd *pidfd;
-	tt_fd *streams[STREAMS];             /* our ends of pipes, or NULL */
+	tt_fd *streams[TTI_STREAMS];             /* our ends of pipes, or NULL */
 	int pid;
 	bool group;                          /* it leads one of its own */
 	int status;                          /* valid once ended */
 	tti_atomic_u32 ended;                /* 1: the close is about to take the child away */
 };
 
+static const struct tti_process_ops *ops_here(void)
+{
+	const struct tti_process_ops *ops = tti_worker_here()->rt->process_ops;
+
+	return ops != NULL ? ops : &tti_process_real;
+}
+
 /* ---- start ---- */
 
 struct start {
 	struct tti_file_call call;           /* first run by the pool */
-	struct tti_spawn spawn;
-	int to[STREAMS];                     /* TT_TO_, or the number of a descriptor */
-	struct tti_fd_call given[STREAMS];   /* keeps those of tt_fd handles from being closed */
-	bool entered[STREAMS];
-	int child_ends[STREAMS], our_ends[STREAMS]; /* -1: none */
-	int pid, pidfd;
-	enum tti_spawn_step step;
+	const struct tti_process_ops *ops;
+	struct tti_process_start start;
+	struct tti_fd_call given[TTI_STREAMS]; /* keeps those of tt_fd handles from being closed */
 };
-
-static long sys(long nr, long a, long b, long c, long d)
-{
-	return tti_env_syscall(nr, a, b, c, d, 0, 0);
-}
-
-static void close_number(int *number)
-{
-	if (*number >= 0)
-		sys(SYS_close, *number, 0, 0, 0);
-	*number = -1;
-}
-
-/* A copy that is 3 or more, so that the child can put it in place of 0, 1 and 2 in any order. */
-static int raised(int number)
-{
-	return (int)sys(SYS_fcntl, number, F_DUPFD_CLOEXEC, 3, 0);
-}
-
-static int raise_end(int *number)
-{
-	int high;
-
-	if (*number >= 3)
-		return 0;
-	high = raised(*number);
-	if (high < 0)
-		return high;
-	close_number(number);
-	*number = high;
-	return 0;
-}
-
-/* Ours does not block; the child's does, as programs expect. */
-static int make_pipe(struct start *s, int i)
-{
-	int ends[2], rc = (int)sys(SYS_pipe2, (long)ends, O_CLOEXEC, 0, 0);
-
-	if (rc < 0)
-		return rc;
-	s->our_ends[i] = ends[i == IN];
-	s->child_ends[i] = ends[i != IN];
-	rc = raise_end(&s->child_ends[i]);
-	if (rc == 0)
-		rc = (int)sys(SYS_fcntl, s->our_ends[i], F_SETFL, O_NONBLOCK, 0);
-	return rc;
-}
-
-static int open_null(struct start *s, int i)
-{
-	int fd = (int)sys(SYS_openat, AT_FDCWD, (long)"/dev/null", (i == IN ? O_RDONLY : O_WRONLY) | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return fd;
-	s->child_ends[i] = fd;
-	return raise_end(&s->child_ends[i]);
-}
-
-/* What the child gets as stream i: child_ends[i], or -1 for what it inherits. */
-static int make_stream(struct start *s, int i)
-{
-	int from = s->to[i];
-
-	if (from == TT_TO_STDOUT)
-		from = s->child_ends[OUT] >= 0 ? s->child_ends[OUT] : OUT;
-	switch (from) {
-	case TT_TO_INHERIT:
-		if (!s->entered[i])
-			return 0;
-		break;
-	case TT_TO_NULL:
-		return open_null(s, i);
-	case TT_TO_PIPE:
-		return make_pipe(s, i);
-	default:
-		break;
-	}
-	s->child_ends[i] = raised(from);
-	return s->child_ends[i] < 0 ? s->child_ends[i] : 0;
-}
 
 /* On a pool thread. */
 static void run_start(struct tti_file_call *call)
 {
 	struct start *s = TTI_CONTAINER_OF(call, struct start, call);
-	int rc = 0;
 
-	s->step = TTI_SPAWN_FDS;
-	for (int i = 0; i < STREAMS && rc == 0; i++)
-		rc = make_stream(s, i);
-	if (rc == 0) {
-		memcpy(s->spawn.fds, s->child_ends, sizeof(s->spawn.fds));
-		rc = tti_env_spawn(&s->spawn, &s->pid, &s->pidfd, &s->step);
-	}
-	for (int i = 0; i < STREAMS; i++) {
-		close_number(&s->child_ends[i]);
-		if (rc < 0)
-			close_number(&s->our_ends[i]);
-	}
-	call->result = rc;
-}
-
-/* Linux has the calls we need, and nobody forbids them. */
-static int check_kernel(void)
-{
-	static tti_atomic_u32 known;
-	siginfo_t info;
-	long self, rc;
-
-	if (tti_worker_here()->rt->offload != NULL)
-		return tt_fail(TT_ENOSYS, "tt_process_start: a simulation has no processes");
-	/* relaxed: whoever does not see it asks again. */
-	if (tti_load_relaxed(&known) != 0)
-		return 0;
-	self = sys(SYS_pidfd_open, sys(SYS_getpid, 0, 0, 0, 0), 0, 0, 0);
-	if (self == -ENOSYS || self == -EPERM)
-		return tt_fail(TT_ENOSYS, "tt_process_start: this kernel, or its sandbox, has no pidfd_open (Linux 5.4)");
-	if (self < 0)
-		return (int)self;
-	rc = sys(SYS_waitid, P_PIDFD, self, (long)&info, WEXITED | WNOHANG);
-	sys(SYS_close, self, 0, 0, 0);
-	if (rc == -EINVAL)
-		return tt_fail(TT_ENOSYS, "tt_process_start: this kernel has no waitid for a pidfd (Linux 5.4)");
-	/* relaxed: as above. */
-	tti_store_relaxed(&known, 1);
-	return 0;
+	call->result = s->ops->start(&s->start);
 }
 
 static int check_options(const tt_process_options *o)
@@ -203,9 +74,9 @@ static int check_options(const tt_process_options *o)
 /* Keeps the descriptors open that the options name by handle. */
 static int enter_given(struct start *s, const tt_process_options *o)
 {
-	tt_fd *const handles[STREAMS] = { o->stdin_fd, o->stdout_fd, o->stderr_fd };
+	tt_fd *const handles[TTI_STREAMS] = { o->stdin_fd, o->stdout_fd, o->stderr_fd };
 
-	for (int i = 0; i < STREAMS; i++) {
+	for (int i = 0; i < TTI_STREAMS; i++) {
 		int rc;
 
 		if (handles[i] == NULL)
@@ -213,16 +84,16 @@ static int enter_given(struct start *s, const tt_process_options *o)
 		rc = tti_fd_enter(handles[i], TTI_NEITHER, &s->given[i]);
 		if (rc < 0)
 			return tt_fail(rc, "tt_process_start \"%s\": a descriptor for its streams", o->argv[0]);
-		s->entered[i] = true;
-		s->to[i] = s->given[i].fd->number;
+		s->start.given[i] = true;
+		s->start.to[i] = s->given[i].fd->number;
 	}
 	return 0;
 }
 
 static void leave_given(struct start *s)
 {
-	for (int i = 0; i < STREAMS; i++)
-		if (s->entered[i])
+	for (int i = 0; i < TTI_STREAMS; i++)
+		if (s->start.given[i])
 			TT_IGNORE((int)tti_fd_leave(&s->given[i], 0));
 }
 
@@ -235,32 +106,35 @@ static int explain(const struct start *s, int rc)
 
 	if (rc == TT_ECANCELED)
 		return rc;
-	if (s->step == TTI_SPAWN_CWD)
-		return tt_fail(rc, "tt_process_start \"%s\": enter folder \"%s\"", s->spawn.argv[0], s->spawn.cwd);
-	return tt_fail(rc, "tt_process_start \"%s\": %s", s->spawn.argv[0], doing[s->step]);
+	if (s->start.step == TTI_SPAWN_CWD)
+		return tt_fail(rc, "tt_process_start \"%s\": enter folder \"%s\"", s->start.spawn.argv[0], s->start.spawn.cwd);
+	return tt_fail(rc, "tt_process_start \"%s\": %s", s->start.spawn.argv[0], doing[s->start.step]);
 }
 
 static void start_init(struct start *s, const tt_process_options *o)
 {
 	*s = (struct start){
 		.call = { .run = run_start },
-		.spawn = { .argv = o->argv, .envp = o->envp, .cwd = o->cwd, .new_group = o->new_group },
-		.to = { o->stdin_to, o->stdout_to, o->stderr_to },
-		.child_ends = { -1, -1, -1 },
-		.our_ends = { -1, -1, -1 },
-		.pid = -1,
-		.pidfd = -1,
+		.ops = ops_here(),
+		.start = {
+			.spawn = { .argv = o->argv, .envp = o->envp, .cwd = o->cwd, .new_group = o->new_group },
+			.to = { o->stdin_to, o->stdout_to, o->stderr_to },
+			.our_ends = { -1, -1, -1 },
+			.pid = -1,
+			.pidfd = -1,
+		},
 	};
 }
 
 /* The child runs. Takes the descriptors into the table. */
-static int adopt(struct tt_process *p, struct start *s)
+static int adopt(struct tt_process *p, struct tti_process_start *s)
 {
+	struct tti_driver *d = tti_home_here->driver;
 	int rc = tti_fd_adopt(s->pidfd, false, &p->pidfd);
 
-	for (int i = 0; i < STREAMS; i++) {
+	for (int i = 0; i < TTI_STREAMS; i++) {
 		if (s->our_ends[i] >= 0 && rc < 0)
-			close_number(&s->our_ends[i]);
+			d->ops->close(d, s->our_ends[i]);
 		else if (s->our_ends[i] >= 0)
 			rc = tti_fd_adopt(s->our_ends[i], false, &p->streams[i]);
 	}
@@ -268,24 +142,20 @@ static int adopt(struct tt_process *p, struct start *s)
 }
 
 /* No memory to name its descriptors: it is not to run. */
-static void run_kill(struct tti_file_call *call)
+static void run_discard(struct tti_file_call *call)
 {
-	siginfo_t info;
-
-	sys(SYS_kill, call->fd, SIGKILL, 0, 0);
-	while (sys(SYS_waitid, P_PID, call->fd, (long)&info, WEXITED) == -EINTR)
-		continue;
+	TTI_CONTAINER_OF(call, struct start, call)->ops->discard(call->fd);
 }
 
 static void give_up(struct tt_process *p)
 {
-	struct tti_file_call kill = { .run = run_kill, .fd = p->pid };
+	struct start kill = { .call = { .run = run_discard, .fd = p->pid }, .ops = ops_here() };
 
 	if (p->pidfd != NULL) {
 		tt_process_close(p);
 		return;
 	}
-	TT_IGNORE((int)tti_file_call_always(&kill, "process close", p));
+	TT_IGNORE((int)tti_file_call_always(&kill.call, "process close", p));
 	tti_env_free(p);
 }
 
@@ -304,9 +174,9 @@ static int start_child(const tt_process_options *o, struct tt_process *p)
 	leave_given(&s);
 	if (rc < 0)
 		return rc;
-	p->pid = s.pid;
+	p->pid = s.start.pid;
 	p->group = o->new_group;
-	return adopt(p, &s);
+	return adopt(p, &s.start);
 }
 
 int tt_process_start(const tt_process_options *o, tt_process **ret_p)
@@ -320,7 +190,7 @@ int tt_process_start(const tt_process_options *o, tt_process **ret_p)
 	if (rc == 0)
 		rc = check_options(o);
 	if (rc == 0)
-		rc = check_kernel();
+		rc = ops_here()->check();
 	if (rc < 0)
 		return rc;
 	p = tti_env_zalloc(sizeof(*p));
@@ -341,21 +211,14 @@ int tt_process_start(const tt_process_options *o, tt_process **ret_p)
 /* The status in *ret without taking it; -EAGAIN while the child runs. In a call on the pidfd. */
 static int peek(struct tt_process *p, const struct tti_fd_call *c, int *ret)
 {
-	siginfo_t info;
-	long rc;
+	int rc = ops_here()->status(c->fd->number, false, ret);
 
-	memset(&info, 0, sizeof(info));
-	rc = sys(SYS_waitid, P_PIDFD, c->fd->number, (long)&info, WEXITED | WNOHANG | WNOWAIT);
-	if (rc == 0 && info.si_pid != 0) {
-		*ret = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-		return 0;
-	}
 	/* acquire: pairs with the release in take_away(): it was ours to take, and is kept. */
-	if (rc < 0 && tti_load_acquire(&p->ended) != 0) {
+	if (rc < 0 && rc != TT_EAGAIN && tti_load_acquire(&p->ended) != 0) {
 		*ret = p->status;
 		return 0;
 	}
-	return rc < 0 ? (int)rc : TT_EAGAIN;
+	return rc;
 }
 
 static int wait_ready(struct tti_fd_call *c, bool abortable)
@@ -532,8 +395,8 @@ static int kill_entered(struct tt_process *p, const struct tti_fd_call *c, int s
 	if (rc == -ECHILD || (rc == 0 && whom == TT_PROCESS_ALONE))
 		return -ESRCH;
 	if (whom == TT_PROCESS_GROUP)
-		return (int)sys(SYS_kill, -p->pid, sig, 0, 0);
-	return (int)sys(SYS_pidfd_send_signal, c->fd->number, sig, 0, 0);
+		return ops_here()->kill_group(p->pid, sig);
+	return ops_here()->kill(c->fd->number, sig);
 }
 
 int tt_process_kill(tt_process *p, int sig, int whom)
@@ -551,27 +414,12 @@ int tt_process_kill(tt_process *p, int sig, int whom)
 
 /* ---- close ---- */
 
-/* Our ends that the program has not closed itself: its handles tell. */
-static void close_streams(struct tt_process *p)
-{
-	struct tti_fd_call c;
-
-	for (int i = 0; i < STREAMS; i++) {
-		if (p->streams[i] == NULL || tti_fd_enter(p->streams[i], TTI_NEITHER, &c) < 0)
-			continue;
-		TT_IGNORE((int)tti_fd_leave(&c, 0));
-		tt_fd_close(p->streams[i]);
-	}
-}
-
 static void take_away(struct tt_process *p, const struct tti_fd_call *c, int status)
 {
-	siginfo_t info;
-
 	p->status = status;
 	/* release: pairs with the acquire in peek(): who finds the child gone finds its status. */
 	tti_store_release(&p->ended, 1);
-	sys(SYS_waitid, P_PIDFD, c->fd->number, (long)&info, WEXITED | WNOHANG);
+	TT_IGNORE(ops_here()->status(c->fd->number, true, &status));
 }
 
 void tt_process_close(tt_process *p)
@@ -582,7 +430,8 @@ void tt_process_close(tt_process *p)
 	if (p == NULL)
 		return;
 	TT_REQUIRE(tti_current() != NULL, "tt_process_close: called outside the runtime's tasks");
-	close_streams(p);
+	for (int i = 0; i < TTI_STREAMS; i++)
+		tti_fd_close_if_open(p->streams[i]);
 	rc = tti_fd_enter(p->pidfd, TTI_NEITHER, &c);
 	TT_REQUIRE(rc == 0, "tt_process_close: process %d was closed already", p->pid);
 	if (p->group)
@@ -605,15 +454,15 @@ int tt_process_pid(const tt_process *p)
 
 tt_fd *tt_process_stdin(const tt_process *p)
 {
-	return p->streams[IN];
+	return p->streams[TTI_STDIN];
 }
 
 tt_fd *tt_process_stdout(const tt_process *p)
 {
-	return p->streams[OUT];
+	return p->streams[TTI_STDOUT];
 }
 
 tt_fd *tt_process_stderr(const tt_process *p)
 {
-	return p->streams[ERR];
+	return p->streams[TTI_STDERR];
 }

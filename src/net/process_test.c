@@ -23,7 +23,7 @@
 
 TT_TEST_MAIN()
 
-#define WHY_REAL "a simulation has no processes"
+#define WHY_REAL "runs programs of this machine"
 #define PROCESS_TEST(name) TT_TEST_ON(process, name, TT_ON_REAL, WHY_REAL)
 
 /* Neither running nor a zombie. */
@@ -630,13 +630,13 @@ PROCESS_TEST(kernel_without_pidfds)
 	expect_no_children();
 }
 
-/* A simulation has no processes, and says so. */
+/* A simulation runs no program of this machine, and says so. */
 TT_TEST_ON(process, not_in_a_simulation, TT_ON_SIM, "the others run in the real world")
 {
 	tt_process_options o = script("true");
 	tt_process *p = NULL;
 
-	expect_chain(tt_process_start(&o, &p), TT_ENOSYS, "a simulation has no processes");
+	expect_chain(tt_process_start(&o, &p), TT_ENOSYS, "a simulation has no programs but those of TT_SIM_PROGRAM()");
 }
 
 /* A cancelled start has started nothing; a cancelled wait leaves the child alone. */
@@ -658,7 +658,7 @@ PROCESS_TEST(cancelled)
 	expect_no_children();
 }
 
-/* ---- cut short, by time, since nothing here is simulated ---- */
+/* ---- cut short, by time; everywhere in tests/integration/torture_process_test.c ---- */
 
 typedef int cut_fn(void);
 

@@ -32,6 +32,7 @@
 struct tti_runtime;
 struct tti_job;
 struct tti_file_ops;
+struct tti_process_ops;
 struct tt_interval;
 
 /* Decides what the real world leaves open. NULL in a real runtime. */
@@ -78,10 +79,12 @@ struct tti_runtime {
 	void (*offload)(struct tti_runtime *rt, struct tti_job *job);
 	bool (*withdraw)(struct tti_runtime *rt, struct tti_job *job);
 	const struct tti_file_ops *file_ops; /* net/file_ops.h; a simulation's. NULL: the kernel's */
+	const struct tti_process_ops *process_ops; /* net/process_ops.h; likewise */
 	unsigned turn_slices;                /* TTI_TURN_SLICES; the simulator takes fewer, so that workers interleave */
 	uint8_t stack_class;                 /* default of tasks, enum tti_stack_class */
 	struct tti_stack_arena arena;        /* guard policy and budget, shared by the workers */
 	tti_atomic_u32 stopping;             /* 1: workers leave their loop */
+	tti_atomic_u32 outside;              /* plain threads inside tti_worker_post() */
 	tti_atomic_ptr blocking_pool;        /* par/blocking.c; made on first use */
 	tti_atomic_ptr fd_table;             /* net/fd.c; made on first use */
 	tti_atomic_ptr signals;              /* net/signal.c; made on first use */

@@ -177,6 +177,30 @@ int tti_sim_pair(struct tti_sim *sim, int ret_fds[2])
 	return 0;
 }
 
+int tti_sim_pipe(struct tti_sim *sim, int ret_fds[2])
+{
+	int rc = tti_sim_pair(sim, ret_fds);
+
+	if (rc == 0)
+		tti_sim_sock(sim, ret_fds[0])->end->conn->pipe = true;
+	return rc;
+}
+
+int tti_sim_event_open(struct tti_sim *sim)
+{
+	struct tti_sim_sock *s;
+
+	return sock_new(sim, AF_UNSPEC, TTI_SOCK_EVENT, &s);
+}
+
+void tti_sim_event_set(struct tti_sim *sim, int fd)
+{
+	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
+
+	s->set = true;
+	tti_sim_sock_retry(sim, s);
+}
+
 /* ---- addresses ---- */
 
 uint16_t tti_sim_port(const struct tti_sim_addr *a)
@@ -978,6 +1002,8 @@ long tti_sim_try_poll(struct tti_sim *sim, int fd, unsigned events)
 		ready = tti_list_empty(&s->backlog) ? 0 : POLLIN;
 	else if (s->kind == TTI_SOCK_DATAGRAM)
 		ready = tti_sim_dgram_ready(s);
+	else if (s->kind == TTI_SOCK_EVENT)
+		ready = s->set ? POLLIN : 0;
 	else if (s->kind == TTI_SOCK_FRESH)
 		ready = POLLOUT | POLLHUP; /* as Linux says of a socket nobody connected */
 	ready &= events | POLLERR | POLLHUP;

@@ -57,10 +57,11 @@ struct tti_sim_conn {
 	struct tti_sim_event trouble;        /* a reset, a vanishing */
 	unsigned in_flight;                  /* segments scheduled */
 	bool local;                          /* a pair or a Unix socket: no wire between */
+	bool pipe;                           /* closing with unread bytes is no reset */
 	bool black_hole;                     /* nothing gets through any more */
 };
 
-enum tti_sock_kind { TTI_SOCK_FRESH, TTI_SOCK_LISTENER, TTI_SOCK_CONNECTING, TTI_SOCK_STREAM, TTI_SOCK_DATAGRAM };
+enum tti_sock_kind { TTI_SOCK_FRESH, TTI_SOCK_LISTENER, TTI_SOCK_CONNECTING, TTI_SOCK_STREAM, TTI_SOCK_DATAGRAM, TTI_SOCK_EVENT };
 
 struct tti_sim_sock {
 	struct tti_list link;                /* net->socks */
@@ -78,6 +79,7 @@ struct tti_sim_sock {
 	struct tti_sim_event event;          /* CONNECTING: the next step of the handshake */
 	struct tti_sim_end *made;            /* CONNECTING: the end it will get */
 	unsigned tries;
+	bool set;                            /* EVENT */
 	bool refused;                        /* CONNECTING: a fault drawn at the start */
 	bool connect_done;
 	int connect_result;

@@ -536,6 +536,7 @@ static void open_runtime(struct tti_sim *sim)
 	rt->offload = offload;
 	rt->withdraw = withdraw;
 	rt->file_ops = &tti_sim_file_ops;
+	rt->process_ops = &tti_sim_process_ops;
 	rt->user = sim;
 	open_arena(rt);
 	rc = tti_runtime_init(rt, sim->workers);
@@ -576,6 +577,7 @@ static struct tti_sim *world_new(const tt_sim_options *options, const char *name
 	tti_sim_oracle_init(sim);
 	tti_sim_net_init(sim);
 	tti_sim_files_init(sim);
+	tti_sim_children_init(sim);
 	return sim;
 }
 
@@ -662,6 +664,7 @@ static void world_free(struct tti_sim *sim)
 {
 	tti_sim_net_fini(sim);
 	tti_sim_files_fini(sim);
+	tti_sim_children_fini(sim);
 	while (tti_sim_next_event(sim) != NULL) {
 		/* Segments to ends that are closed: they free themselves when they arrive. */
 		sim->now = tti_sim_next_event(sim)->at;

@@ -11,6 +11,7 @@
  *             env.c    the seam of env/: clock, entropy, memory; aborts on the real world
  *             net.c    sockets as the kernel keeps them: buffers, backlog, ports
  *             stream.c the two directions of a connection
+ *             process.c child processes: tasks under a registered name
  *             file.c   files in memory
  *             driver.c operations: effect at one time, completion at a later one
  *             schedule.c the choices of a run, to repeat and to vary
@@ -138,6 +139,11 @@ void tti_sim_net_fini(struct tti_sim *sim);
 /* Direct calls: results as the kernel's. */
 int tti_sim_socket(struct tti_sim *sim, int family, int type);
 int tti_sim_pair(struct tti_sim *sim, int ret_fds[2]);
+/* A pair that breaks as a pipe does: what is not read is lost, and its writer gets EPIPE. */
+int tti_sim_pipe(struct tti_sim *sim, int ret_fds[2]);
+/* A descriptor that is readable once it was set. */
+int tti_sim_event_open(struct tti_sim *sim);
+void tti_sim_event_set(struct tti_sim *sim, int fd);
 int tti_sim_bind(struct tti_sim *sim, int fd, const void *addr, uint32_t len);
 int tti_sim_listen(struct tti_sim *sim, int fd, int backlog);
 int tti_sim_name(struct tti_sim *sim, int fd, bool peer, void *addr, uint32_t *len);
@@ -177,6 +183,12 @@ void tti_sim_files_fini(struct tti_sim *sim);
 static inline bool tti_sim_is_file(int fd) { return fd >= TTI_SIM_FILE_FIRST; }
 long tti_sim_file_operation(struct tti_sim *sim, const struct tti_io_op *op);
 int tti_sim_file_close(struct tti_sim *sim, int fd);
+
+/* ---- process.c ---- */
+
+extern const struct tti_process_ops tti_sim_process_ops;
+void tti_sim_children_init(struct tti_sim *sim);
+void tti_sim_children_fini(struct tti_sim *sim);
 
 /* ---- driver.c ---- */
 
@@ -254,6 +266,8 @@ struct tti_sim {
 	struct tti_sim_faults faults;
 	struct tti_sim_net net;
 	struct tti_sim_files files;
+	struct tti_list children;            /* process.c; of this run, also those that ended */
+	unsigned n_children;
 	struct tti_sim_schedule schedule;
 	struct tti_sim_oracle oracle;
 	struct tti_rng entropy;

@@ -247,7 +247,7 @@ void tti_sim_end_close(struct tti_sim *sim, struct tti_sim_end *end, bool reset)
 		return;
 	end->sock = NULL;
 	if (!end->dead) {
-		if (reset || in->arrived > in->consumed)
+		if (reset || (in->arrived > in->consumed && !c->pipe))
 			transmit(sim, end, SEGMENT_RESET);
 		else
 			send_fin(sim, end);

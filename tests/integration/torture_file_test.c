@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torture_file_test.c - files, cut short everywhere they can be; see torture_test.c. Children are
- * not simulated: process_test.c cuts their calls short by time.
+ * torture_file_test.c - files, cut short everywhere they can be; see torture_test.c.
  *
  * Conserved after every run: bytes (what a write reports is in the file, a file that was
  * replaced has all of the old or all of the new), names (none is left), descriptors.

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.c - child processes of a simulation: tasks that run what TT_SIM_PROGRAM() registered
+ * under the child's name. Called through net/process_ops.h: start and discard as a job of the
+ * simulated pool, the others on a worker.
+ *
+ *	started --> RUNNING --> ENDED --> taken
+ *	               \__ a signal cancels its task __/
+ *
+ * A child's task hangs under the runtime like the root task, so that nothing but a signal ends
+ * it. Its streams are handles of numbers of their own, in the one table that the whole
+ * simulation has. Its pidfd is a descriptor that becomes readable.
+ *
+ * Not here    An environment, a folder, groups of more than one: a group is its leader. A file of
+ *             the simulation as a stream.
+ * Lifetime    A record lives until the world ends: a message to its task may still be under way.
+ */
+#include "net/process_ops.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include <tutti/error.h>
+
+#include "base/panic.h"
+#include "net/fd.h"
+#include "scope/scope.h"
+#include "sim/net.h"
+
+#define SIGNALS 64
+#define FIRST_PID 1000
+#define STATUS_NO_MEMORY 127
+
+struct child {
+	struct tti_list link;                /* sim->children */
+	const tt_sim_program_ *program;
+	const char *const *argv;             /* a copy, with its texts behind */
+	int pid;
+	int pidfd;                           /* -1: closed before it was named */
+	int numbers[TTI_STREAMS];            /* its ends, until its task has named them; -1: none */
+	struct tti_scope scope;              /* around its task */
+	struct tti_msg signal;               /* to its task's home */
+	bool posted;                         /* that message is under way */
+	bool catches;                        /* SIGTERM asks it to stop, and no more */
+	bool stop;                           /* it was asked */
+	int killed_by;                       /* 0: by no signal */
+	bool ended, taken;
+	int status;                          /* once it ended */
+};
+
+static tt_sim_program_ *programs;
+
+void tt_sim_program_register_(tt_sim_program_ *p)
+{
+	p->next = programs;
+	programs = p;
+}
+
+static void *must(void *p)
+{
+	TT_REQUIRE(p != NULL, "simulator: out of real memory");
+	return p;
+}
+
+static long traced(const char *what, uint64_t a, uint64_t b, long result)
+{
+	tti_sim_trace(tti_sim_here, TTI_SIM_CALL, what, a, b);
+	tti_sim_trace(tti_sim_here, TTI_SIM_RESULT, what, (uint64_t)result, 0);
+	return result;
+}
+
+static struct child *by_pidfd(int pidfd)
+{
+	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
+		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
+
+		if (c->pidfd == pidfd && !c->taken)
+			return c;
+	}
+	return NULL;
+}
+
+static struct child *by_pid(int pid)
+{
+	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
+		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
+
+		if (c->pid == pid && !c->taken)
+			return c;
+	}
+	return NULL;
+}
+
+/* ---- its task ---- */
+
+/* Names its ends; false: no memory. */
+static bool name_streams(struct child *c, tt_fd *ret_fds[TTI_STREAMS])
+{
+	int rc = 0;
+
+	for (int i = 0; i < TTI_STREAMS; i++) {
+		ret_fds[i] = NULL;
+		if (c->numbers[i] < 0)
+			continue;
+		if (rc == 0)
+			rc = tti_fd_adopt(c->numbers[i], false, &ret_fds[i]);
+		else
+			tti_sim_close(tti_sim_here, c->numbers[i]);
+		c->numbers[i] = -1;
+	}
+	return rc == 0;
+}
+
+static TT_TASK(sim_child, (struct child *, c))
+{
+	tt_fd *fds[TTI_STREAMS];
+	int rc = STATUS_NO_MEMORY;
+
+	if (name_streams(c, fds))
+		rc = c->program->run(c->argv, fds[TTI_STDIN], fds[TTI_STDOUT], fds[TTI_STDERR]);
+	for (int i = 0; i < TTI_STREAMS; i++)
+		tti_fd_close_if_open(fds[i]);
+	return rc;
+}
+
+static void child_exit(struct tt_task *t)
+{
+	struct child *c = TTI_CONTAINER_OF(t->scope_base, struct child, scope);
+	struct tti_sim *sim = tti_sim_here;
+	int rc = t->rc;
+
+	tti_task_put(t);
+	for (int i = 0; i < TTI_STREAMS; i++)
+		if (c->numbers[i] >= 0)
+			tti_sim_close(sim, c->numbers[i]);
+	c->status = c->killed_by != 0 ? -c->killed_by : rc < 0 ? 1 : rc & 0xff;
+	c->ended = true;
+	tti_sim_trace(sim, TTI_SIM_EVENT, "child ends", (uint64_t)c->pid, (uint64_t)(int64_t)c->status);
+	if (c->pidfd >= 0)
+		tti_sim_event_set(sim, c->pidfd);
+}
+
+static const struct tti_life_ops child_life = { .start = tti_root_task_begin, .exit = child_exit };
+
+/* ---- start ---- */
+
+static const tt_sim_program_ *find_program(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	const tt_sim_program_ *p = programs;
+
+	name = slash != NULL ? slash + 1 : name;
+	while (p != NULL && strcmp(p->name, name) != 0)
+		p = p->next;
+	return p;
+}
+
+/* In one block. */
+static const char *const *copy_argv(const char *const *argv)
+{
+	size_t n = 0, bytes = 0;
+	char **copy, *at;
+
+	for (; argv[n] != NULL; n++)
+		bytes += strlen(argv[n]) + 1;
+	copy = must(tti_env_real.alloc((n + 1) * sizeof(*copy) + bytes));
+	at = (char *)(copy + n + 1);
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(argv[i]) + 1;
+
+		copy[i] = memcpy(at, argv[i], len);
+		at += len;
+	}
+	copy[n] = NULL;
+	return (const char *const *)copy;
+}
+
+/* The child's end of stream i, and ours; -1: none. */
+static int make_stream(struct tti_sim *sim, struct tti_process_start *s, struct child *c, int i)
+{
+	int from = s->to[i], ends[2], rc;
+	struct tti_sim_sock *sock;
+
+	if (from == TT_TO_STDOUT && c->numbers[TTI_STDOUT] < 0)
+		return 0;
+	if (from == TT_TO_NULL || (from == TT_TO_INHERIT && !s->given[i]))
+		return 0;
+	if (from == TT_TO_PIPE) {
+		rc = tti_sim_pipe(sim, ends);
+		if (rc == 0) {
+			c->numbers[i] = ends[0];
+			s->our_ends[i] = ends[1];
+		}
+		return rc;
+	}
+	sock = tti_sim_sock(sim, from == TT_TO_STDOUT ? c->numbers[TTI_STDOUT] : from);
+	if (sock == NULL)
+		return -EBADF;
+	c->numbers[i] = tti_sim_sock_number(sim, sock);
+	return c->numbers[i] < 0 ? c->numbers[i] : 0;
+}
+
+static int make_streams(struct tti_sim *sim, struct tti_process_start *s, struct child *c)
+{
+	int rc = 0;
+
+	for (int i = 0; i < TTI_STREAMS && rc == 0; i++)
+		rc = make_stream(sim, s, c, i);
+	if (rc == 0)
+		rc = c->pidfd = tti_sim_event_open(sim);
+	return rc < 0 ? rc : 0;
+}
+
+/* On a worker of the oracle's choice. */
+static int make_task(struct tti_sim *sim, struct child *c)
+{
+	struct tt_args_sim_child_ args = { c };
+	struct tti_home *before = tti_home_here;
+	struct tti_worker *w = sim->rt.workers[sim->oracle.base.choose(&sim->oracle.base, sim->workers, "child")];
+	struct tt_task *t;
+
+	tti_home_here = &w->home;
+	t = tti_root_task(&c->scope, &tt_type_sim_child_, &args, &child_life, "tt_process_start");
+	if (t != NULL) {
+		t->name = c->program->name;
+		tti_worker_submit(w, t);
+	}
+	tti_home_here = before;
+	return t != NULL ? 0 : -ENOMEM;
+}
+
+static void child_free(struct child *c)
+{
+	tti_list_unlink(&c->link);
+	tti_env_real.free((void *)(uintptr_t)c->argv);
+	tti_env_real.free(c);
+}
+
+static void undo(struct tti_sim *sim, struct tti_process_start *s, struct child *c)
+{
+	for (int i = 0; i < TTI_STREAMS; i++) {
+		if (c->numbers[i] >= 0)
+			tti_sim_close(sim, c->numbers[i]);
+		if (s->our_ends[i] >= 0)
+			tti_sim_close(sim, s->our_ends[i]);
+		s->our_ends[i] = -1;
+	}
+	if (c->pidfd >= 0)
+		tti_sim_close(sim, c->pidfd);
+	child_free(c);
+}
+
+static struct child *child_new(struct tti_sim *sim, const tt_sim_program_ *program, const char *const *argv)
+{
+	struct child *c = must(tti_env_real.alloc(sizeof(*c)));
+
+	*c = (struct child){
+		.program = program, .argv = copy_argv(argv), .pid = FIRST_PID + (int)sim->n_children++, .pidfd = -1,
+		.numbers = { -1, -1, -1 },
+	};
+	tti_list_push_back(&sim->children, &c->link);
+	return c;
+}
+
+static int start(struct tti_sim *sim, struct tti_process_start *s)
+{
+	const tt_sim_program_ *program = find_program(s->spawn.argv[0]);
+	struct child *c;
+	int rc;
+
+	s->step = TTI_SPAWN_EXEC;
+	if (program == NULL)
+		return -ENOENT;
+	c = child_new(sim, program, s->spawn.argv);
+	s->step = TTI_SPAWN_FDS;
+	rc = make_streams(sim, s, c);
+	if (rc == 0) {
+		s->step = TTI_SPAWN_CLONE;
+		rc = make_task(sim, c);
+	}
+	if (rc < 0) {
+		undo(sim, s, c);
+		return rc;
+	}
+	s->pid = c->pid;
+	s->pidfd = c->pidfd;
+	return 0;
+}
+
+static int sim_start(struct tti_process_start *s)
+{
+	int rc = (int)traced("process start", 0, 0, start(tti_sim_here, s));
+
+	/* It happened; whoever waits for the job does not know yet. */
+	tti_sim_point(tti_sim_here, TTI_SIM_AT_EFFECT);
+	return rc;
+}
+
+static int sim_check(void)
+{
+	if (programs == NULL)
+		return tt_fail(TT_ENOSYS, "tt_process_start: a simulation has no programs but those of TT_SIM_PROGRAM()");
+	return 0;
+}
+
+/* ---- signals ---- */
+
+static void handle_signal(struct tti_msg *m)
+{
+	struct child *c = TTI_CONTAINER_OF(m, struct child, signal);
+
+	c->posted = false;
+	if (c->ended)
+		return;
+	if (c->killed_by != 0)
+		tti_scope_cancel(&c->scope, TTI_CAUSE_CANCELLER, TT_ECANCELED);
+	else if (c->stop)
+		tti_scope_stop(&c->scope);
+}
+
+static int signal_child(struct child *c, int sig)
+{
+	struct tti_home *home;
+
+	if (sig < 0 || sig > SIGNALS)
+		return -EINVAL;
+	if (c == NULL || c->ended)
+		return -ESRCH;
+	if (sig == 0 || c->killed_by != 0)
+		return 0;
+	if (c->catches && sig != SIGKILL)
+		c->stop = true;
+	else
+		c->killed_by = sig;
+	home = c->scope.owner->home;
+	if (!c->posted) {
+		c->posted = true;
+		c->signal.handle = handle_signal;
+		home->ops->post(home, &c->signal);
+	}
+	return 0;
+}
+
+static int sim_kill(int pidfd, int sig)
+{
+	return (int)traced("process kill", (uint64_t)pidfd, (uint64_t)sig, signal_child(by_pidfd(pidfd), sig));
+}
+
+static int sim_kill_group(int pid, int sig)
+{
+	return (int)traced("process kill", (uint64_t)pid, (uint64_t)sig, signal_child(by_pid(pid), sig));
+}
+
+static void sim_discard(int pid)
+{
+	struct child *c = by_pid(pid);
+
+	TT_IGNORE(signal_child(c, SIGKILL));
+	c->pidfd = -1; /* the number was closed, and is somebody else's by now */
+	c->taken = true;
+}
+
+void tt_sim_catch_sigterm(void)
+{
+	const struct tti_scope *s = tti_current_or_panic("tt_sim_catch_sigterm")->scope;
+
+	while (s->parent != NULL)
+		s = s->parent;
+	TT_REQUIRE(tti_sim_here != NULL, "tt_sim_catch_sigterm: called outside a simulation");
+	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
+		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
+
+		if (&c->scope == s) {
+			c->catches = true;
+			return;
+		}
+	}
+	tti_panic(TT_SITE, "tt_sim_catch_sigterm: called outside a TT_SIM_PROGRAM()");
+}
+
+/* ---- its end ---- */
+
+static int sim_status(int pidfd, bool take, int *ret_status)
+{
+	struct child *c = by_pidfd(pidfd);
+
+	if (c == NULL)
+		return -ECHILD;
+	if (!c->ended)
+		return TT_EAGAIN;
+	*ret_status = c->status;
+	c->taken = take;
+	return 0;
+}
+
+void tti_sim_children_init(struct tti_sim *sim)
+{
+	tti_list_init(&sim->children);
+}
+
+void tti_sim_children_fini(struct tti_sim *sim)
+{
+	struct tti_list *n;
+
+	while ((n = tti_list_first(&sim->children)) != NULL)
+		child_free(TTI_CONTAINER_OF(n, struct child, link));
+}
+
+const struct tti_process_ops tti_sim_process_ops = {
+	.check = sim_check,
+	.start = sim_start,
+	.discard = sim_discard,
+	.status = sim_status,
+	.kill = sim_kill,
+	.kill_group = sim_kill_group,
+};

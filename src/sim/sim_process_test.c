@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_process_test.c - child processes of a simulation behave as the kernel's do: streams, exit
+ * status, signals, and what is left of them.
+ *
+ * test-on: sim1 sim4
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+TT_TEST_MAIN()
+
+TT_SIM_PROGRAM(cat)
+{
+	char buf[64];
+	int n;
+
+	while ((n = tt_read(in, buf, sizeof(buf))) > 0)
+		TT_TRY(tt_write_all(out, buf, (size_t)n, NULL));
+	return n;
+}
+
+TT_SIM_PROGRAM(talk)
+{
+	for (int i = 1; argv[i] != NULL; i++)
+		TT_TRY(tt_write_all(i % 2 == 1 ? out : err, argv[i], strlen(argv[i]), NULL));
+	return 300 + 7; /* eight bits of it count */
+}
+
+/* Ends at once, with its input unread. */
+TT_SIM_PROGRAM(deaf) { return 0; }
+
+TT_SIM_PROGRAM(nap) { return tt_sleep(TT_SEC(3600)); }
+
+TT_SIM_PROGRAM(daemon)
+{
+	tt_sim_catch_sigterm();
+	while (!tt_stopping())
+		TT_TRY(tt_sleep(TT_MS(1)));
+	return 4;
+}
+
+static tt_process_options program(const char *const *argv)
+{
+	return (tt_process_options){ .argv = argv, .stdin_to = TT_TO_PIPE, .stdout_to = TT_TO_PIPE };
+}
+
+static tt_process *started(const tt_process_options *o)
+{
+	tt_process *p = NULL;
+
+	REQUIRE_OK(tt_process_start(o, &p));
+	return p;
+}
+
+/* What is fed comes out, and the end of the input is the end of the child. */
+TT_TEST(sim_process, feeds_and_collects)
+{
+	static const char *const argv[] = { "/usr/bin/cat", NULL };
+	static char input[5000], output[6000];
+	tt_process_io io = {
+		.input = input, .input_n = sizeof(input), .out = output, .out_max = sizeof(output),
+	};
+	tt_process_options o = { .argv = argv };
+	int status = -1;
+
+	for (size_t i = 0; i < sizeof(input); i++)
+		input[i] = (char)(i * 7);
+	EXPECT_OK(tt_process_run(&o, &io, &status));
+	EXPECT_EQ(status, 0);
+	EXPECT_EQ(io.out_n, sizeof(input));
+	EXPECT_MEM_EQ(input, output, sizeof(input));
+}
+
+/* Two streams are kept apart, or are one, and the exit status has eight bits. */
+TT_TEST(sim_process, streams_and_status)
+{
+	static const char *const argv[] = { "talk", "out", "err", NULL };
+	char out[16] = "", err[16] = "";
+	tt_process_io io = { .out = out, .err = err, .out_max = 15, .err_max = 15 };
+	tt_process_options o = { .argv = argv };
+	int status = -1;
+
+	EXPECT_OK(tt_process_run(&o, &io, &status));
+	EXPECT_EQ(status, (300 + 7) & 0xff);
+	EXPECT_STR_EQ(out, "out");
+	EXPECT_STR_EQ(err, "err");
+	io.err = NULL;
+	o.stderr_to = TT_TO_STDOUT;
+	memset(out, 0, sizeof(out));
+	EXPECT_OK(tt_process_run(&o, &io, &status));
+	EXPECT_STR_EQ(out, "outerr");
+}
+
+/* A descriptor given by its handle is the child's too, and stays ours. */
+TT_TEST(sim_process, a_handle_as_a_stream)
+{
+	static const char *const argv[] = { "cat", NULL };
+	tt_process_options o = { .argv = argv };
+	char back[4];
+	tt_fd *ends[2];
+
+	REQUIRE_OK(tt_pair(ends));
+	o.stdin_fd = o.stdout_fd = ends[1];
+	EXPECT_OK(tt_write_all(ends[0], "echo", 4, NULL));
+	EXPECT_OK(tt_fd_shutdown(ends[0], SHUT_WR));
+	EXPECT_OK(tt_process_run(&o, NULL, NULL));
+	EXPECT_OK(tt_read_exact(ends[0], back, 4, NULL));
+	EXPECT_MEM_EQ(back, "echo", 4);
+	tt_fd_close(ends[0]);
+	tt_fd_close(ends[1]);
+}
+
+/* A program that does not want its input has a right to: its pipe breaks as pipes do. */
+TT_TEST(sim_process, an_unread_pipe_breaks_as_a_pipe)
+{
+	static const char *const argv[] = { "deaf", NULL };
+	static char input[300000];
+	tt_process_io io = { .input = input, .input_n = sizeof(input) };
+	tt_process_options o = { .argv = argv };
+	int status = -1;
+
+	EXPECT_OK(tt_process_run(&o, &io, &status));
+	EXPECT_EQ(status, 0);
+}
+
+/* A signal ends it, and is its status; the catcher is only asked; SIGKILL ends both. */
+TT_TEST(sim_process, signals)
+{
+	static const char *const nap[] = { "nap", NULL }, *const daemon[] = { "daemon", NULL };
+	tt_process_options o = program(nap);
+	tt_process *p = started(&o);
+	int status = 0;
+
+	EXPECT_GT(tt_process_pid(p), 0);
+	EXPECT_OK(tt_process_kill(p, 0, TT_PROCESS_ALONE));
+	EXPECT_CODE(tt_process_kill(p, 1000, TT_PROCESS_ALONE), TT_EINVAL);
+	EXPECT_CODE(TT_WITHIN(TT_SEC(1), tt_process_wait(p, &status)), TT_ETIMEDOUT);
+	EXPECT_OK(tt_process_kill(p, SIGTERM, TT_PROCESS_ALONE));
+	EXPECT_OK(tt_process_wait(p, &status));
+	EXPECT_EQ(status, -SIGTERM);
+	EXPECT_CODE(tt_process_kill(p, SIGTERM, TT_PROCESS_ALONE), -ESRCH);
+	EXPECT_OK(tt_process_wait(p, NULL));
+	tt_process_close(p);
+	for (int sig = SIGTERM; sig != 0; sig = sig == SIGTERM ? SIGKILL : 0) {
+		o = program(daemon);
+		o.new_group = true;
+		p = started(&o);
+		EXPECT_CODE(TT_WITHIN(TT_SEC(1), tt_process_wait(p, NULL)), TT_ETIMEDOUT);
+		EXPECT_OK(tt_process_kill(p, sig, TT_PROCESS_GROUP));
+		EXPECT_OK(tt_process_wait(p, &status));
+		EXPECT_EQ(status, sig == SIGTERM ? 4 : -SIGKILL);
+		tt_process_close(p);
+	}
+}
+
+/* Closing ends what still runs, and leaves neither a task nor a descriptor. */
+TT_TEST(sim_process, close_leaves_nothing)
+{
+	static const char *const nap[] = { "nap", NULL };
+	tt_process_options o = program(nap);
+
+	for (int i = 0; i < 10; i++)
+		tt_process_close(started(&o));
+	EXPECT_TASKS_ALIVE(1);
+}
+
+/* Its end is an arm of select. */
+TT_TEST(sim_process, select_arm)
+{
+	static const char *const argv[] = { "deaf", NULL };
+	tt_process_options o = program(argv);
+	tt_process *p = started(&o);
+	int status = -1;
+
+	EXPECT_EQ(tt_select(TT_ON_PROCESS(p, &status), TT_ON_TIMEOUT(TT_SEC(100))), 0);
+	EXPECT_EQ(status, 0);
+	tt_process_close(p);
+}
+
+/* What cannot be started says so, as with the kernel. */
+TT_TEST(sim_process, start_failures)
+{
+	static const char *const unknown[] = { "unknown", NULL }, *const cat[] = { "cat", NULL };
+	tt_process_options o = program(unknown);
+	tt_process *p = (tt_process *)8;
+
+	EXPECT_CODE(tt_process_start(&o, &p), TT_ENOENT);
+	o = program(cat);
+	o.stdin_to = 900;
+	EXPECT_CODE(tt_process_start(&o, &p), TT_EBADF);
+	EXPECT_EQ(p, (tt_process *)8);
+}
+
+/* At the limit of descriptors none is started, and none of ours is lost. */
+static TT_TASK(few_descriptors)
+{
+	static const char *const argv[] = { "cat", NULL };
+	tt_process_options o = program(argv);
+	tt_process *p = NULL;
+	int rc;
+
+	o.stderr_to = TT_TO_PIPE;
+	rc = tt_process_start(&o, &p);
+	if (rc == 0)
+		tt_process_close(p);
+	return rc;
+}
+
+TT_TEST_PLAIN(sim_process, no_descriptor_is_left)
+{
+	for (unsigned n = 1; n <= 7; n++) {
+		tt_sim_options o = { .seed = n, .max_fds = 3 + n };
+
+		EXPECT_CODE(tt_sim_run_with(&o, few_descriptors), n < 7 ? TT_EMFILE : 0);
+	}
+}
+
+/* Only a simulated child has signals to catch. */
+TT_TEST(sim_process, catching_elsewhere_aborts)
+{
+	EXPECT_ABORTS(tt_sim_catch_sigterm(), "tt_sim_catch_sigterm: called outside a TT_SIM_PROGRAM()");
+}
