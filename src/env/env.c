@@ -44,17 +44,61 @@ static int64_t real_wall(void)
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define HOLDS_SIGNALS 1
+#define HOLD_MAX INT64_C(100000000) /* ns */
 #endif
 #endif
 
 /* The thread sanitizer keeps a signal back until its thread calls into libc, and a thread
- * that waits in a raw system call does not: any call that it intercepts lets it through. */
+ * that waits in a raw system call does not: any call that it intercepts lets it through. What it
+ * keeps it keeps with the fiber that was running, and loses it with that. */
 static void let_signals_through(void)
 {
 #ifdef HOLDS_SIGNALS
 	static size_t (*volatile call)(const char *) = strlen;
 
 	(void)call("");
+#endif
+}
+
+int64_t tti_env_sleep_begins(int64_t deadline)
+{
+#ifdef HOLDS_SIGNALS
+	/* One that comes between the look and the wait is kept back for as long as the wait takes. */
+	int64_t soon = real_now() + HOLD_MAX;
+
+	tti_env_signals_open();
+	if (tti_env_here == &tti_env_real && soon < deadline)
+		return soon;
+#endif
+	return deadline;
+}
+
+#ifdef HOLDS_SIGNALS
+static __thread bool closed;
+static __thread sigset_t mask_before;
+#endif
+
+void tti_env_sleep_ends(void)
+{
+#ifdef HOLDS_SIGNALS
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	sigset_t all;
+
+	let_signals_through();
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
+	pthread_sigmask(SIG_BLOCK, &all, &mask_before);
+	closed = true;
+#endif
+}
+
+void tti_env_signals_open(void)
+{
+#ifdef HOLDS_SIGNALS
+	if (closed)
+		pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+	closed = false;
 #endif
 }
 

@@ -46,6 +46,12 @@ extern __thread const struct tti_env_ops *tti_env_here;
 /* Binds ops to the calling thread; NULL means the real ones. Returns what was bound. */
 const struct tti_env_ops *tti_env_bind(const struct tti_env_ops *ops);
 
+/* Around a worker's look for events, which may sleep until the deadline that the first one returns,
+ * monotonic ns; the last one before its thread goes its own way. They do something under the thread
+ * sanitizer only: signals come in while the worker sleeps, not while a task runs. See env.c. */
+int64_t tti_env_sleep_begins(int64_t deadline);
+void tti_env_sleep_ends(void);
+void tti_env_signals_open(void);
 static inline int64_t tti_env_now(void) { return tti_env_here->now(); }
 static inline int64_t tti_env_wall(void) { return tti_env_here->wall(); }
 static inline void tti_env_entropy(void *buf, size_t n) { tti_env_here->entropy(buf, n); }

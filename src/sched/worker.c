@@ -342,7 +342,8 @@ static bool is_stopping(struct tti_worker *w)
 
 static void poll_driver(struct tti_worker *w, int64_t deadline)
 {
-	w->home.driver->ops->poll(w->home.driver, deadline);
+	w->home.driver->ops->poll(w->home.driver, tti_env_sleep_begins(deadline));
+	tti_env_sleep_ends();
 	w->polled_at = w->home.now;
 }
 
@@ -380,6 +381,7 @@ void tti_worker_run(struct tti_worker *w)
 			poll_driver(w, earlier(tti_wheel_next(&w->wheel), trim_stacks(w)));
 		tti_inbox_awake(&w->inbox);
 	}
+	tti_env_signals_open();
 }
 
 void tti_worker_finish(struct tti_worker *w)
