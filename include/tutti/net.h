@@ -323,7 +323,7 @@ TT_API TT_MUST_USE int tt_sendfile(tt_fd *fd, tt_fd *file, uint64_t offset, size
  *
  * Blocks     no
  * Returns    0
- * Errors     -ENOTCONN, -EBADF, -EINVAL
+ * Errors     -ENOTCONN, -EBADF, -EINVAL; TT_ENOTSUP: a datagram socket has no end of its input
  * Threads    any task
  */
 TT_API TT_MUST_USE int tt_fd_shutdown(tt_fd *fd, int how);

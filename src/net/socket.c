@@ -207,6 +207,9 @@ int tt_fd_shutdown(tt_fd *fd, int how)
 	rc = tti_fd_enter(fd, TTI_NEITHER, &c);
 	if (rc < 0)
 		return rc;
+	/* A datagram socket that is shut for reading is ready to read for ever, and gives nothing. */
+	if (c.fd->family != 0 && how != SHUT_WR)
+		return (int)tti_fd_leave(&c, TT_ENOTSUP);
 	d = tti_home_here->driver;
 	return (int)tti_fd_leave(&c, d->ops->shutdown(d, c.fd->number, how));
 }

@@ -223,6 +223,8 @@ TT_TEST(udp, refusals)
 	EXPECT_CODE(tt_udp_open("x", NULL, &other), TT_EINVAL);
 	EXPECT_CODE(tt_udp_connect("*:9", NULL, &other), TT_EINVAL);
 	EXPECT_CODE(tt_udp_connect("no-such-host.invalid:9", NULL, &other), TT_ENOHOST);
+	EXPECT_CODE(tt_fd_shutdown(fd, SHUT_RD), TT_ENOTSUP);
+	EXPECT_CODE(tt_fd_shutdown(fd, SHUT_RDWR), TT_ENOTSUP);
 	EXPECT_CODE(tt_addr_parse("localhost:9", &to), TT_EINVAL);
 	EXPECT_CODE(tt_addr_parse(":9", &to), TT_EINVAL);
 	EXPECT_EQ(other, NULL);
