@@ -85,17 +85,17 @@ static size_t count_lines(const char *text)
 
 static void load(struct tti_sim_schedule *s, const char *path)
 {
-	char *text = file_text(path), *at = text, *end;
+	char *text = file_text(path), *at = text;
 	size_t n = count_lines(text);
 
 	s->loaded = tti_env_real.alloc((n + 1) * sizeof(*s->loaded));
 	TT_REQUIRE(s->loaded != NULL, "simulator: out of real memory");
 	for (size_t i = 0; i < n; i++) {
-		s->loaded[i] = *at == '-' ? TTI_SIM_USUAL : (uint32_t)strtoul(at, &end, 10);
-		if (*at == '-')
-			end = at + 1;
-		TT_REQUIRE(end != at, "TUTTI_SIM_REPLAY=%s: line %zu begins with neither a number nor -", path, i + 1);
-		at = strchr(end, '\n') + 1;
+		/* strtoul() alone would pass over an empty line, and over the end. */
+		TT_REQUIRE(*at == '-' || (*at >= '0' && *at <= '9'),
+		           "TUTTI_SIM_REPLAY=%s: line %zu begins with neither a number nor -", path, i + 1);
+		s->loaded[i] = *at == '-' ? TTI_SIM_USUAL : (uint32_t)strtoul(at, NULL, 10);
+		at = strchr(at, '\n') + 1;
 	}
 	tti_env_real.free(text);
 	s->replay = s->loaded;
