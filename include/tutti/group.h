@@ -135,8 +135,8 @@ TT_API TT_MUST_USE tt_canceller *tt_group_canceller(tt_group *g);
  * Blocks     yes, while the group is at max_children; a checkpoint
  * Returns    0
  * Cancelled  TT_ECANCELED, at once or while waiting; nothing was started
- * Errors     -ENOMEM; -EAGAIN for a member at the limit. The owner's are recorded as that
- *            child's failure, so the result may be dropped
+ * Errors     -ENOMEM; -EAGAIN for a member at the limit. The owner's, a cancel by a scope inside
+ *            the group among them, are recorded as that child's failure: the result may be dropped
  * Threads    the owner; with .shared its descendants too
  */
 TT_API int tt_spawn(tt_group *g, int (*fn)(void *), void *arg, const tt_child_options *o);

@@ -24,6 +24,7 @@
 #include <tutti/error.h>
 
 #include "base/panic.h"
+#include "sync/waiters.h"
 
 #define SLOW_SAID_EVERY TT_SEC(1)
 
@@ -230,7 +231,7 @@ static struct tti_item *ready_item(struct tti_pool *p, struct tti_list *woken)
 	int64_t now = tti_home_here->now;
 	struct tti_list *link;
 
-	if (!tti_list_empty(&p->line))
+	if (tti_somebody_waits(&p->line))
 		return NULL;
 	while ((link = tti_list_first(&p->idle)) != NULL) {
 		struct tti_item *it = TTI_CONTAINER_OF(link, struct tti_item, link);

@@ -92,7 +92,7 @@ static int rwlock_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_li
 	int result = TTI_ARM_LINKED;
 
 	enter(l);
-	if (tti_list_empty(&l->waiters) && may_enter(l, n->n)) {
+	if (may_enter(l, n->n) && !tti_somebody_waits(&l->waiters)) {
 		result = tti_claim_own_node(n, 0);
 		if (result == TTI_ARM_DONE)
 			let_in(l, n->n, n->waiter->task);
@@ -128,7 +128,7 @@ static int try_enter(struct rwlock *l, enum mode mode, struct tt_task *self)
 	enter(l);
 	if (l->writer == self) {
 		rc = TT_EDEADLK;
-	} else if (tti_list_empty(&l->waiters) && may_enter(l, mode)) {
+	} else if (may_enter(l, mode) && !tti_somebody_waits(&l->waiters)) {
 		let_in(l, mode, self);
 		rc = 0;
 	}

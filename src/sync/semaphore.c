@@ -75,7 +75,7 @@ static int semaphore_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may
 	tti_spin_lock(&s->lock);
 	if (s->closed) {
 		result = tti_claim_own_node(n, TT_ECLOSED);
-	} else if (want <= s->permits && tti_list_empty(&s->waiters)) {
+	} else if (want <= s->permits && !tti_somebody_waits(&s->waiters)) {
 		result = tti_claim_own_node(n, 0);
 		if (result == TTI_ARM_DONE)
 			s->permits -= want;
@@ -114,7 +114,7 @@ static int try_acquire(struct semaphore *s, unsigned n)
 	tti_spin_lock(&s->lock);
 	if (s->closed) {
 		rc = TT_ECLOSED;
-	} else if (n <= s->permits && tti_list_empty(&s->waiters)) {
+	} else if (n <= s->permits && !tti_somebody_waits(&s->waiters)) {
 		s->permits -= n;
 		rc = 0;
 	}
