@@ -292,12 +292,11 @@ int tti_sim_dgram_connect(struct tti_sim *sim, struct tti_sim_sock *s, const voi
 
 int tti_sim_dgram_shutdown(struct tti_sim *sim, struct tti_sim_sock *s, int how)
 {
-	if (s->remote.len == 0)
-		return -ENOTCONN;
+	/* As Linux does it: one that is not connected is shut all the same. */
 	s->read_shut = s->read_shut || how != SHUT_WR;
 	s->write_shut = s->write_shut || how != SHUT_RD;
 	tti_sim_sock_retry(sim, s);
-	return 0;
+	return s->remote.len != 0 ? 0 : -ENOTCONN;
 }
 
 unsigned tti_sim_dgram_ready(const struct tti_sim_sock *s)

@@ -5,6 +5,7 @@
  *
  * test-on: sim2
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -424,6 +425,113 @@ TT_TEST_PLAIN(sim, exploring_stops_at_its_limit)
 	EXPECT_OK(tt_sim_explore(&o, &r, two_lock));
 	EXPECT_EQ(r.runs, 5);
 	EXPECT_FALSE(r.complete);
+}
+
+/* ---- files of a run ---- */
+
+static TT_TASK(turns_often, (unsigned *, sum), (unsigned, weight))
+{
+	for (unsigned i = 0; i < 8000; i++) {
+		*sum = *sum * 31 + weight;
+		TT_TRY(tt_yield());
+	}
+	return 0;
+}
+
+/* Two that take turns thousands of times; the sum tells in which order. */
+static TT_TASK(many_turns, (unsigned *, sum))
+{
+	*sum = 0;
+	TT_GROUP(g);
+	tt_go_with(&g, &anywhere, turns_often, sum, 1u);
+	tt_go_with(&g, &anywhere, turns_often, sum, 2u);
+	tt_go_with(&g, &anywhere, turns_often, sum, 3u);
+	return tt_group_end(&g, 0);
+}
+
+static char run_file[64];
+
+static char *file_text(size_t *ret_n)
+{
+	FILE *f = fopen(run_file, "r");
+	size_t room = 16u << 20;
+	char *text = malloc(room);
+
+	REQUIRE_TRUE(f != NULL && text != NULL);
+	*ret_n = fread(text, 1, room, f);
+	REQUIRE_LT(*ret_n, room);
+	fclose(f);
+	remove(run_file);
+	return text;
+}
+
+static char *traced_run(uint64_t seed, size_t *ret_n)
+{
+	unsigned sum;
+
+	setenv("TUTTI_SIM_TRACE", run_file, 1);
+	EXPECT_OK(tt_sim_run(seed, many_turns, &sum));
+	unsetenv("TUTTI_SIM_TRACE");
+	return file_text(ret_n);
+}
+
+/* The whole trace of a seed is the same each time, and another seed's is another. */
+TT_TEST_PLAIN(sim, a_seed_has_one_trace)
+{
+	size_t n, m, other;
+	char *a, *b, *c;
+
+	snprintf(run_file, sizeof(run_file), "/tmp/tutti-run-%d", (int)getpid());
+	a = traced_run(5, &n);
+	b = traced_run(5, &m);
+	c = traced_run(6, &other);
+	EXPECT_GT(n, 100000u);
+	EXPECT_TRUE(n == m && memcmp(a, b, n) == 0);
+	EXPECT_FALSE(n == other && memcmp(a, c, n) == 0);
+	EXPECT_TRUE(memchr(a, '\n', n) != NULL);
+	free(a);
+	free(b);
+	free(c);
+}
+
+/* The choices of a run, written and read back, give the same run whatever the seed. */
+TT_TEST_PLAIN(sim, a_long_schedule_is_replayed_from_its_file)
+{
+	unsigned recorded, replayed, otherwise;
+	size_t n;
+
+	snprintf(run_file, sizeof(run_file), "/tmp/tutti-run-%d", (int)getpid());
+	setenv("TUTTI_SIM_RECORD", run_file, 1);
+	EXPECT_OK(tt_sim_run(7, many_turns, &recorded));
+	unsetenv("TUTTI_SIM_RECORD");
+	EXPECT_OK(tt_sim_run(8, many_turns, &otherwise));
+	EXPECT_NE(recorded, otherwise);
+	setenv("TUTTI_SIM_REPLAY", run_file, 1);
+	EXPECT_OK(tt_sim_run(7, many_turns, &replayed));
+	unsetenv("TUTTI_SIM_REPLAY");
+	EXPECT_EQ(recorded, replayed);
+	free(file_text(&n));
+	EXPECT_GT(n, 65536u);
+}
+
+/* A place that cannot be written costs the file, not the run; an empty name is none. */
+TT_TEST_PLAIN(sim, a_schedule_that_cannot_be_written)
+{
+	unsigned sum;
+
+	setenv("TUTTI_SIM_RECORD", "/no/such/folder/at/all", 1);
+	EXPECT_OK(tt_sim_run(7, race, (char[16]){ 0 }));
+	setenv("TUTTI_SIM_RECORD", "/dev/full", 1);
+	EXPECT_OK(tt_sim_run(7, many_turns, &sum));
+	setenv("TUTTI_SIM_RECORD", "", 1);
+	setenv("TUTTI_SIM_TRACE", "", 1);
+	setenv("TUTTI_SIM_REPLAY", "", 1);
+	EXPECT_OK(tt_sim_run(7, race, (char[16]){ 0 }));
+	setenv("TUTTI_SIM_REPLAY", "/no/such/file", 1);
+	EXPECT_ABORTS(TT_IGNORE(tt_sim_run(7, race, (char[16]){ 0 })), "cannot be read");
+	unsetenv("TUTTI_SIM_RECORD");
+	unsetenv("TUTTI_SIM_TRACE");
+	unsetenv("TUTTI_SIM_REPLAY");
 }
 
 TT_TEST_MAIN()

@@ -254,7 +254,10 @@ void tti_sim_end_close(struct tti_sim *sim, struct tti_sim_end *end, bool reset)
 	}
 	end->closed = true;
 	in->consumed = in->arrived;
+	/* What nobody took may hold the other end of this very connection, which then closes too. */
+	c->in_flight++;
 	tti_sim_end_drop_rights(sim, tti_sim_peer(end));
+	c->in_flight--;
 	/* On a wire the other side learns of it when a segment arrives. */
 	if (c->local)
 		changed(sim, tti_sim_peer(end));

@@ -646,3 +646,318 @@ TT_TEST(once, fini_while_it_runs_aborts)
 	world_fini(&w);
 	tt_once_fini(NULL);
 }
+
+/* ---- failures, told to others ---- */
+
+struct failing {
+	tt_once once;
+	int (*how)(void);
+};
+
+static TT_TASK(init_fails, (struct failing *, f))
+{
+	return f->how();
+}
+
+static int without_a_word(void)
+{
+	TT_IGNORE(tt_fail(TT_EIO, "something else"));
+	return TT_EPROTO;
+}
+
+static int with_a_cause(void)
+{
+	return tt_fail(TT_EPROTO, "bad magic");
+}
+
+static int with_context(void)
+{
+	return tt_wrap(tt_wrap(with_a_cause(), "read the header"), "open the store");
+}
+
+static TT_TASK(asks_in_a_job, (struct failing *, f))
+{
+	return tt_once_do(&f->once, init_fails, f);
+}
+
+/* What the second one is told, who asks in a task. */
+static void told(int (*how)(void), bool in_a_job, char *text, size_t n)
+{
+	struct failing f = { .how = how };
+	tt_error e;
+	int rc;
+
+	tt_once_init(&f.once, &(tt_once_options){ .mode = TT_ONCE_RECORD });
+	rc = in_a_job ? tt_blocking(asks_in_a_job, &f) : tt_once_do(&f.once, init_fails, &f);
+	EXPECT_CODE(rc, TT_EPROTO);
+	rc = tt_once_do(&f.once, init_fails, &f);
+	EXPECT_CODE(rc, TT_EPROTO);
+	tt_error_take(&e, rc);
+	tt_error_text(&e, text, n);
+	tt_error_fini(&e);
+	tt_once_fini(&f.once);
+}
+
+/* Who comes later hears where it failed and in what, as far as that was said. */
+TT_TEST(once, a_recorded_failure_is_told_with_its_context)
+{
+	char text[2048];
+
+	told(with_context, false, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "bad magic") != NULL);
+	EXPECT_TRUE(strstr(text, "open the store") != NULL);
+	EXPECT_TRUE(strstr(text, "failed in task ") != NULL);
+	told(with_a_cause, true, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "bad magic") != NULL);
+	EXPECT_TRUE(strstr(text, "failed in a plain thread") != NULL);
+	told(without_a_word, false, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "something else") == NULL);
+	EXPECT_TRUE(strstr(text, "failed in task ") != NULL);
+}
+
+/* ---- jobs, which have no scope ---- */
+
+static TT_TASK(init_again_in_a_job, (struct world *, w))
+{
+	w->runs++;
+	return tt_once_do(&w->once, init_quickly, w);
+}
+
+static TT_TASK(wants_itself_in_a_job, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_again_in_a_job, w);
+}
+
+TT_TEST(once, a_jobs_reentry_is_an_error)
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(tt_blocking(wants_itself_in_a_job, &w), TT_EDEADLK);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_CODE(tt_once_do(&w.once, init_quickly, &w), 42);
+	world_fini(&w);
+}
+
+/* A shield is a block of a task: what a job initialises needs none. */
+TT_TEST(once, a_protected_one_in_a_job)
+{
+	struct world w;
+
+	world_init(&w, &(tt_once_options){ .mode = TT_ONCE_PROTECT });
+	EXPECT_CODE(tt_blocking(wants_in_a_pool_job, &w), 42);
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+static TT_TASK(init_at_the_second_attempt, (struct world *, w))
+{
+	return ++w->runs == 1 ? TT_EPROTO : 42;
+}
+
+static TT_TASK(tries_in_a_job, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_at_the_second_attempt, w);
+}
+
+TT_TEST_ON(once, a_job_waits_out_the_back_off, TT_ON_EPOLL | TT_ON_URING, "a thread waits, in real time")
+{
+	struct world w;
+	int64_t began;
+
+	world_init(&w, &(tt_once_options){ .retry_min = TT_MS(20), .retry_max = TT_MS(20) });
+	EXPECT_CODE(tt_blocking(tries_in_a_job, &w), TT_EPROTO);
+	began = tt_now();
+	EXPECT_CODE(tt_blocking(tries_in_a_job, &w), 42);
+	EXPECT_GE(tt_now() - began, TT_MS(15));
+	EXPECT_EQ(w.runs, 2u);
+	world_fini(&w);
+}
+
+/* The job runs `other`, and asks there for `once`, which a task of ours runs. */
+static TT_TASK(init_other_by_once, (struct world *, w))
+{
+	return tt_once_do(&w->once, init, w);
+}
+
+static TT_TASK(asks_across, (struct world *, w))
+{
+	return tt_once_do(&w->other, init_other_by_once, w);
+}
+
+static TT_TASK(calls_a_job, (struct world *, w))
+{
+	return tt_blocking(asks_across, w);
+}
+
+static int meet_in_a_job(struct world *w)
+{
+	TT_GROUP(g);
+	w->takes = TT_MS(30);
+	tt_go_with(&g, &nearby, wants, w);
+	TT_TRY_IN(&g, tt_yield());
+	tt_go_with(&g, &nearby, calls_a_job, w);
+	tt_go_with(&g, &nearby, wants, w);
+	return tt_group_end(&g, 0);
+}
+
+TT_TEST_ON(once, a_job_waits_for_a_task, TT_ON_EPOLL | TT_ON_URING, "a thread waits")
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	EXPECT_CODE(meet_in_a_job(&w), 0);
+	EXPECT_EQ(w.runs, 1u);
+	EXPECT_EQ(w.good, 2u);
+	EXPECT_TRUE(tt_once_is_done(&w.other));
+	world_fini(&w);
+}
+
+/* ---- a long circle ---- */
+
+#define RING 7
+
+struct ring {
+	tt_once once[RING];
+	tt_barrier all_run;
+	unsigned deadlocks;
+	char text[2048];
+};
+
+static TT_TASK(runs_one, (struct ring *, r), (unsigned, i))
+{
+	int rc = tt_barrier_wait(&r->all_run);
+
+	if (rc < 0)
+		return rc;
+	rc = tt_once_do(&r->once[(i + 1) % RING], runs_one, r, (i + 1) % RING);
+	if (rc == TT_EDEADLK && r->deadlocks++ == 0) {
+		tt_error e;
+
+		tt_error_take(&e, rc);
+		tt_error_text(&e, r->text, sizeof(r->text));
+		tt_error_fini(&e);
+		return 1;
+	}
+	return rc;
+}
+
+static TT_TASK(begins_one, (struct ring *, r), (unsigned, i))
+{
+	return tt_once_do(&r->once[i], runs_one, r, i);
+}
+
+static int run_ring(struct ring *r)
+{
+	TT_GROUP(g);
+	for (unsigned i = 0; i < RING; i++)
+		tt_go_with(&g, &nearby, begins_one, r, i);
+	return tt_group_end(&g, 0);
+}
+
+/* The one that closes a circle of many is told of the nearest few. */
+TT_TEST(once, a_long_circle_is_told_in_part)
+{
+	static struct ring r;
+	const char *at;
+	unsigned named = 0;
+
+	memset(&r, 0, sizeof(r));
+	tt_barrier_init(&r.all_run, RING);
+	for (unsigned i = 0; i < RING; i++)
+		tt_once_init(&r.once[i], NULL);
+	EXPECT_CODE(run_ring(&r), 0);
+	EXPECT_EQ(r.deadlocks, 1u);
+	for (at = r.text; (at = strstr(at, "began here, and ")) != NULL; at++)
+		named++;
+	EXPECT_GE(named, 2u);
+	EXPECT_LT(named, (unsigned)RING);
+	for (unsigned i = 0; i < RING; i++)
+		tt_once_fini(&r.once[i]);
+	tt_barrier_fini(&r.all_run);
+}
+
+/* ---- jobs within circles ---- */
+
+static tt_semaphore job_runs;
+
+static TT_TASK(init_slowly_in_a_job, (struct world *, w))
+{
+	int64_t until = tt_now() + TT_MS(20);
+
+	w->runs++;
+	tt_semaphore_release(&job_runs, 1);
+	while (tt_now() < until)
+		__asm__ volatile("");
+	return 42;
+}
+
+static TT_TASK(runs_slowly_in_a_job, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_slowly_in_a_job, w);
+}
+
+static TT_TASK(calls_the_slow_job, (struct world *, w))
+{
+	return tt_blocking(runs_slowly_in_a_job, w);
+}
+
+/* Runs `other`, and waits there for what a job runs. */
+static TT_TASK(init_by_the_job, (struct world *, w))
+{
+	TT_TRY(tt_semaphore_acquire(&job_runs, 1));
+	return tt_once_do(&w->once, init_quickly, w);
+}
+
+static int wait_for_a_job(struct world *w)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, calls_the_slow_job, w);
+	TT_TRY_IN(&g, tt_once_do(&w->other, init_by_the_job, w));
+	return tt_group_end(&g, 0);
+}
+
+/* A job has no children: whoever waits for it closes no circle. */
+TT_TEST_ON(once, a_task_waits_for_a_job, TT_ON_EPOLL | TT_ON_URING, "a thread takes its time")
+{
+	struct world w;
+
+	world_init(&w, NULL);
+	tt_semaphore_init(&job_runs, 0);
+	EXPECT_CODE(wait_for_a_job(&w), 0);
+	tt_semaphore_fini(&job_runs);
+	EXPECT_TRUE(tt_once_is_done(&w.once));
+	EXPECT_TRUE(tt_once_is_done(&w.other));
+	EXPECT_EQ(w.runs, 1u);
+	world_fini(&w);
+}
+
+static TT_TASK(init_that_says_cancelled, (struct world *, w))
+{
+	return ++w->runs < 5 ? TT_ECANCELED : 42;
+}
+
+static TT_TASK(asks_one_that_says_cancelled, (struct world *, w))
+{
+	return tt_once_do(&w->once, init_that_says_cancelled, w);
+}
+
+/* Who says "cancelled" without being it has failed: the next attempt waits its time, which
+ * doubles up to the bound. */
+TT_TEST(once, cancelled_is_a_failure_of_who_was_not)
+{
+	struct world w;
+	int64_t began = tt_now();
+
+	world_init(&w, &(tt_once_options){ .retry_min = TT_MS(2), .retry_max = TT_MS(10) });
+	EXPECT_CODE(tt_once_do(&w.once, init_that_says_cancelled, &w), TT_ECANCELED);
+	EXPECT_CODE(tt_once_do(&w.once, init_that_says_cancelled, &w), TT_ECANCELED);
+	EXPECT_CODE(tt_once_do(&w.once, init_that_says_cancelled, &w), TT_ECANCELED);
+	EXPECT_CODE(tt_once_do(&w.once, init_that_says_cancelled, &w), TT_ECANCELED);
+	EXPECT_CODE(tt_once_do(&w.once, init_that_says_cancelled, &w), 42);
+	EXPECT_GE(tt_now() - began, TT_MS(20));
+	world_fini(&w);
+	world_init(&w, NULL);
+	EXPECT_CODE(tt_blocking(asks_one_that_says_cancelled, &w), TT_ECANCELED);
+	world_fini(&w);
+}

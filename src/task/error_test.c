@@ -6,12 +6,16 @@
 #include "task/error.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
 #include "task/task.h"
+#include "testing/stderr_testkit.h"
 
 #define APP_EVALIDATION (-20001)
 #define APP_EQUOTA (-20002)
@@ -294,15 +298,6 @@ static TT_TASK(fails_below)
 	return fails_deep_below(5);
 }
 
-static size_t count_of(const char *text, const char *word)
-{
-	size_t n = 0;
-
-	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
-		n++;
-	return n;
-}
-
 static int fail_in_a_child(void)
 {
 	TT_GROUP(g);
@@ -354,5 +349,176 @@ TT_TEST_PLAIN(error, overlapping_domains_abort)
 
 	EXPECT_ABORTS(tt_error_register_(&other), "is taken by APP_EQUOTA");
 }
+
+/* ---- siblings ---- */
+
+static void fail_beside(tt_error *e, int code, const char *text)
+{
+	tt_error_take(e, tt_wrap(tt_fail(code, "%s", text), "beside"));
+}
+
+/* Failures beside one another are all in the text and in the JSON; beyond a bound counted. */
+TT_TEST(error, siblings_are_told_and_bounded)
+{
+	static char text[16384];
+	tt_error e, more;
+
+	tt_error_take(&e, tt_fail(TT_EIO, "the first"));
+	for (int i = 0; i < TTI_ERROR_SIBLINGS_MAX + 3; i++) {
+		fail_beside(&more, TT_EPIPE, "another");
+		tti_error_add_sibling((struct tti_error *)(void *)&e, (struct tti_error *)(void *)&more);
+	}
+	tt_error_json(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "\"siblings\":[{\"code\":-32") != NULL);
+	EXPECT_TRUE(strstr(text, "},{\"code\":-32") != NULL);
+	EXPECT_TRUE(strstr(text, "\"dropped\":0}") == NULL);
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "also failed: ") != NULL);
+	tt_error_fini(&e);
+}
+
+/* One that has nothing to say is still counted with the others. */
+TT_TEST(error, a_bare_sibling)
+{
+	static char text[2048];
+	tt_error e, bare;
+
+	tt_error_take(&e, TT_EIO);
+	tt_error_take(&bare, TT_EPIPE);
+	tti_error_add_sibling((struct tti_error *)(void *)&e, (struct tti_error *)(void *)&bare);
+	tt_error_json(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "\"code\":-5") != NULL);
+	EXPECT_STR_EQ(tt_error_site(tt_error_first(&e)), "");
+	tt_error_fini(&e);
+	tt_error_fini(NULL);
+	tt_error_take(&bare, 0);
+	EXPECT_EQ(tt_error_attach(&bare), 0);
+}
+
+/* ---- outside of tasks ---- */
+
+/* A plain thread has one text, of where it failed; codes go through all the same. */
+TT_TEST_PLAIN(error, on_a_plain_thread)
+{
+	static char text[2048];
+	tt_error e;
+	int rc = tt_wrap(tt_fail(TT_EIO, "where it began"), "where it went");
+
+	EXPECT_EQ(rc, TT_EIO);
+	tt_error_take(&e, rc);
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "where it began") != NULL);
+	EXPECT_TRUE(strstr(text, "where it went") == NULL);
+	EXPECT_TRUE(strstr(text, "  task ") == NULL);
+	tt_error_json(&e, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "\"dropped\":1}") != NULL);
+	EXPECT_TRUE(strstr(text, "\"task\"") == NULL);
+	tt_error_fini(&e);
+	EXPECT_STR_EQ(tt_strerror(0), "Success");
+	EXPECT_STR_EQ(tt_strerror(-4095), "Unknown error");
+	EXPECT_STR_EQ(tt_error_name(5), "?");
+}
+
+static int wrap_deep(int rc, int levels)
+{
+	for (int i = 0; i < levels; i++)
+		rc = tt_wrap(rc, "level %d of a very long chain that goes on and on, as texts of this kind tend to", i);
+	return rc;
+}
+
+/* A report is one write of bounded length, and ends its line. */
+TT_TEST(error, a_long_report_is_cut)
+{
+	struct stderr_capture c = stderr_capture_begin();
+	const char *said;
+	int rc = wrap_deep(tt_fail(TT_EIO, "the first"), 60);
+
+	tt_error_report(rc, "a report");
+	said = stderr_capture_end(&c);
+	EXPECT_LT(strlen(said), 4097u);
+	EXPECT_GT(strlen(said), 3000u);
+	EXPECT_EQ(said[strlen(said) - 1], '\n');
+	c = stderr_capture_begin();
+	tt_error_report(TT_EPIPE, "another");
+	said = stderr_capture_end(&c);
+	EXPECT_STR_EQ(said, "another: Broken pipe (EPIPE)\n");
+}
+
+/* ---- frames ---- */
+
+static int deep(int levels)
+{
+	int rc = levels == 0 ? tt_fail(TT_EIO, "at the bottom") : deep(levels - 1);
+
+	__asm__ volatile("" ::: "memory"); /* no tail call */
+	return rc;
+}
+
+/* Of a deep stack the innermost frames are kept. */
+TT_TEST(error, frames_are_bounded)
+{
+	static char text[16384];
+	tt_error e;
+
+	tt_error_backtraces(true);
+	tt_error_take(&e, deep(100));
+	tt_error_backtraces(false);
+	tt_error_text(&e, text, sizeof(text));
+	EXPECT_GE(count_of(text, "\n    at "), 10u);
+	EXPECT_LT(count_of(text, "\n    at "), 100u);
+	tt_error_fini(&e);
+}
+
+#ifdef __x86_64__ /* elsewhere the tests run in an emulator, which cannot start itself */
+
+static unsigned frames_when_asked(const char *value)
+{
+	const char *argv[] = { "error_test", "--only=error.frames_by_the_environment", "--on=epoll", NULL };
+	static char out[8192];
+	size_t len = 0;
+	ssize_t n;
+	int fds[2], status;
+	pid_t child;
+
+	REQUIRE_EQ(pipe(fds), 0);
+	child = fork();
+	REQUIRE_LT(-1, child);
+	if (child == 0) {
+		dup2(fds[1], STDOUT_FILENO);
+		setenv("TUTTI_BACKTRACE", value, 1);
+		setenv("TUTTI_TEST_CHILD", "1", 1);
+		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+		_exit(99);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], out + len, sizeof(out) - 1 - len)) > 0)
+		len += (size_t)n;
+	out[len] = '\0';
+	close(fds[0]);
+	REQUIRE_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
+	return count_of(out, "\n    at ");
+}
+
+/* TUTTI_BACKTRACE asks for frames; 0 and nothing do not. */
+TT_TEST_PLAIN(error, frames_by_the_environment)
+{
+	static char text[4096];
+	tt_error e;
+
+	if (getenv("TUTTI_TEST_CHILD") != NULL) {
+		tt_error_take(&e, deep(5));
+		tt_error_text(&e, text, sizeof(text));
+		printf("%s\n", text);
+		fflush(stdout);
+		tt_error_fini(&e);
+		return;
+	}
+	EXPECT_GT(frames_when_asked("1"), 3u);
+	EXPECT_EQ(frames_when_asked("0"), 0u);
+	EXPECT_EQ(frames_when_asked(""), 0u);
+}
+
+#endif
 
 TT_TEST_MAIN()

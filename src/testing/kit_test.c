@@ -66,6 +66,66 @@ static void leaks(void)
 	tt_fd_close(fds[0]);
 }
 
+static void fails_in_every_way(void)
+{
+	unsigned char a[] = { 1, 2, 3 }, b[] = { 1, 9, 3 };
+	const char *none = NULL;
+
+	EXPECT_TRUE(a[0] == b[1]);
+	EXPECT_CODE(7, TT_EIO);
+	EXPECT_CODE(TT_EPIPE, TT_EIO);
+	EXPECT_CODE(tt_fail(TT_EPIPE, "with a word"), 0);
+	EXPECT_STR_EQ(none, "right");
+	EXPECT_STR_EQ("left", none);
+	EXPECT_STR_EQ(none, none);
+	EXPECT_MEM_EQ(a, b, 3);
+	EXPECT_OK(TT_EPIPE);
+}
+
+static void expects_aborts_in_vain(void)
+{
+	EXPECT_ABORTS(TT_IGNORE(tt_now()), "no such word");
+	EXPECT_ABORTS(abort(), "no such word");
+	EXPECT_ABORTS(_exit(3), "no such word");
+}
+
+static void counts_tasks_wrongly(void)
+{
+	EXPECT_TASKS_ALIVE(2);
+}
+
+static void leaves_a_number(void)
+{
+	TT_IGNORE(dup(STDOUT_FILENO));
+}
+
+static void fails_often(void)
+{
+	for (int i = 0; i < 40; i++)
+		EXPECT_EQ(i, -1);
+}
+
+static void tells_its_seeds(void)
+{
+	tt_test_note("seed %llu, %u seeds, %u workers", (unsigned long long)tt_test_seed(), tt_test_seeds(9),
+	             tt_test_workers());
+}
+
+static void says_much(void)
+{
+	char line[2000];
+
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	tt_test_note("%s", line);
+	EXPECT_STR_EQ(line, "short");
+}
+
+static void exits_with_three(void)
+{
+	_exit(3);
+}
+
 static tt_test subjects[] = {
 	{ "subject", "passes", TT_SITE, passes, TT_ON_ALL, "", NULL },
 	{ "subject", "fails_twice", TT_SITE, fails_twice, TT_ON_ALL, "", NULL },
@@ -75,16 +135,25 @@ static tt_test subjects[] = {
 	{ "subject", "skips", TT_SITE, skips, TT_ON_ALL, "", NULL },
 	{ "subject", "leaks", TT_SITE, leaks, TT_ON_ALL, "", NULL },
 	{ "subject", "elsewhere", TT_SITE, passes, TT_ON_URING, "needs a ring", NULL },
+	{ "every", "kind_of_failure", TT_SITE, fails_in_every_way, TT_ON_ALL, "", NULL },
+	{ "every", "abort_that_is_none", TT_SITE, expects_aborts_in_vain, TT_ON_ALL, "", NULL },
+	{ "every", "task_left", TT_SITE, counts_tasks_wrongly, TT_ON_ALL, "", NULL },
+	{ "every", "number_left", TT_SITE, leaves_a_number, TT_ON_ALL, "", NULL },
+	{ "plainly", "many_failures", TT_SITE, fails_often, TT_ON_PLAIN_, "", NULL },
+	{ "plainly", "many_seeds", TT_SITE, tells_its_seeds, TT_ON_PLAIN_, "", NULL },
+	{ "plainly", "a_long_line", TT_SITE, says_much, TT_ON_PLAIN_, "", NULL },
+	{ "plainly", "a_wrong_exit", TT_SITE, exits_with_three, TT_ON_PLAIN_, "", NULL },
 };
 
 /* ---- running them ---- */
 
 static char output[8192];
 
+static const char *seed_of_child, *workers_of_child;
+
 /* The exit status; what the program said on both streams is in output. */
-static int run(const char *a, const char *b)
+static int run_with(const char *const *argv)
 {
-	const char *argv[] = { "kit_test", "--subjects", "--timeout=1", "--workers=1", a, b, NULL };
 	size_t len = 0;
 	int fds[2], status;
 	ssize_t n;
@@ -99,6 +168,10 @@ static int run(const char *a, const char *b)
 		close(fds[0]);
 		close(fds[1]);
 		unsetenv("TUTTI_SEED");
+		if (seed_of_child != NULL)
+			setenv("TUTTI_SEED", seed_of_child, 1);
+		if (workers_of_child != NULL)
+			setenv("TUTTI_SIM_WORKERS", workers_of_child, 1);
 		setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 1); /* else each exit takes the whole second */
 		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
 		_exit(99);
@@ -110,6 +183,13 @@ static int run(const char *a, const char *b)
 	close(fds[0]);
 	REQUIRE_EQ(waitpid(child, &status, 0), child);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int run(const char *a, const char *b)
+{
+	const char *argv[] = { "kit_test", "--subjects", "--timeout=1", "--workers=1", a, b, NULL };
+
+	return run_with(argv);
 }
 
 static bool says(const char *text)
@@ -197,6 +277,96 @@ TT_TEST_PLAIN(kit, nothing_run_is_not_a_pass)
 	EXPECT_EQ(run("--only=subject.passes", "--workers=none"), 2);
 	EXPECT_EQ(run("--list", "--only=subject.p"), 0);
 	EXPECT_TRUE(says("subject.passes\t"));
+}
+
+static int run_plainly(const char *a, const char *b, const char *c, const char *d)
+{
+	const char *argv[] = { "kit_test", "--subjects", a, b, c, d, NULL };
+
+	return run_with(argv);
+}
+
+/* Every kind of expectation says what it expected and what there was. */
+TT_TEST_PLAIN(kit, each_failed_expectation_explains_itself)
+{
+	EXPECT_EQ(run("--only=every.kind", "--on=epoll"), 1);
+	EXPECT_TRUE(says("expected a[0] == b[1]"));
+	EXPECT_TRUE(says("expected 7 to give EIO, but 7"));
+	EXPECT_TRUE(says("expected TT_EPIPE to give EIO, but EPIPE"));
+	EXPECT_TRUE(says("to give a result, but EPIPE"));
+	EXPECT_TRUE(says("with a word"));
+	EXPECT_TRUE(says("\"(null)\" and \"right\""));
+	EXPECT_TRUE(says("\"left\" and \"(null)\""));
+	EXPECT_TRUE(says("over 3 bytes, but byte 1 is 0x02 and 0x09"));
+	EXPECT_TRUE(says("not ok 1 - every.kind_of_failure # 8 expectations failed"));
+	EXPECT_EQ(run("--only=every.abort", "--on=epoll"), 1);
+	EXPECT_TRUE(says("wait status 0x0"));
+	EXPECT_TRUE(says("aborts, but does not say \"no such word\""));
+	EXPECT_TRUE(says("wait status 0x300"));
+	EXPECT_TRUE(says("# 3 expectations failed"));
+}
+
+TT_TEST_PLAIN(kit, what_a_test_leaves_behind_fails_it)
+{
+	EXPECT_EQ(run_plainly("--only=every.task_left", "--on=epoll", "--timeout=30", NULL), 1);
+	EXPECT_TRUE(says("expected 2 tasks alive, but 1"));
+	EXPECT_EQ(run("--only=every.number_left", "--on=epoll"), 1);
+	EXPECT_TRUE(says("1 descriptors are left open"));
+	EXPECT_EQ(run("--only=plainly.a_wrong", "--on=epoll"), 1);
+	EXPECT_TRUE(says("# exit status 3"));
+}
+
+/* The first few failures are shown; all are counted. A line that is too long is cut. */
+TT_TEST_PLAIN(kit, much_is_cut)
+{
+	EXPECT_EQ(run("--only=plainly.many_failures", "--on=sim"), 1);
+	EXPECT_TRUE(says("# 40 expectations failed"));
+	EXPECT_EQ(strstr(output, "but 39 and -1") == NULL, true);
+	EXPECT_EQ(run("--only=plainly.a_long_line", "--on=sim"), 1);
+	EXPECT_TRUE(says("xxx"));
+	EXPECT_TRUE(says("not ok 1 - plainly.a_long_line # 1 expectations failed"));
+}
+
+TT_TEST_PLAIN(kit, seeds_and_workers_come_from_options_or_the_environment)
+{
+	EXPECT_EQ(run_plainly("--only", "plainly.many_seeds", "--seeds", "4"), 0);
+	EXPECT_TRUE(says("# seed 0, 4 seeds, 2 workers"));
+	seed_of_child = "0x11";
+	workers_of_child = "3";
+	EXPECT_EQ(run_plainly("--only=plainly.many_seeds", "--on=auto", NULL, NULL), 0);
+	EXPECT_TRUE(says("# seed 17, 1 seeds, 3 workers"));
+	EXPECT_TRUE(says("(auto, 3 workers, seed 0x11)"));
+	seed_of_child = workers_of_child = "";
+	EXPECT_EQ(run_plainly("--only=plainly.many_seeds", "--workers=5", NULL, NULL), 0);
+	EXPECT_TRUE(says("# seed 0, 9 seeds, 5 workers"));
+	seed_of_child = workers_of_child = NULL;
+}
+
+/* Misuse is told from failure by its status. */
+TT_TEST_PLAIN(kit, misuse_is_told)
+{
+	EXPECT_EQ(run("--on=moon", NULL), 2);
+	EXPECT_TRUE(says("no such backend: moon"));
+	EXPECT_EQ(run("--moon=1", NULL), 2);
+	EXPECT_TRUE(says("no such option: --moon"));
+	EXPECT_EQ(run("--seeds", NULL), 2);
+	EXPECT_TRUE(says("needs a value: --seeds"));
+	EXPECT_EQ(run("--seeds=5x", NULL), 2);
+	EXPECT_EQ(run("--seeds=1000000001", NULL), 2);
+	EXPECT_EQ(run("--seeds=", NULL), 2);
+	EXPECT_EQ(run("--workers=0", "--on=sim"), 2);
+	EXPECT_TRUE(says("--workers: 0"));
+}
+
+/* For a debugger: one process, the same outcome. */
+TT_TEST_PLAIN(kit, without_processes_of_their_own)
+{
+	EXPECT_EQ(run("--no-fork", "--only=subject.passes"), 0);
+	EXPECT_TRUE(says("ok 1 - subject.passes"));
+	EXPECT_EQ(run("--no-fork", "--only=plainly.many_failures"), 1);
+	EXPECT_TRUE(says("not ok 1 - plainly.many_failures # 40 expectations failed"));
+	EXPECT_EQ(run("--only=no.such.test", NULL), 0);
+	EXPECT_TRUE(says("1..0\n"));
 }
 
 static void stop(const char *text)

@@ -180,4 +180,53 @@ TT_TEST_PLAIN(wheel, never_is_not_armed)
 	EXPECT_EQ(tti_wheel_next(&wheel), TT_NEVER);
 }
 
+/* Time that has not begun, or lies before it, is the first tick. */
+TT_TEST_PLAIN(wheel, begins_at_nought)
+{
+	start(0);
+	arm(&probes[0], 0);
+	arm(&probes[1], -TT_SEC(5));
+	EXPECT_EQ(tti_wheel_next(&wheel), 0);
+	EXPECT_EQ(tti_wheel_advance(&wheel, 0), 2);
+	start(-TT_SEC(1));
+	EXPECT_EQ(wheel.tick, 0);
+}
+
+/* Nobody waits: the wheel follows the clock, and does not go back with it. */
+TT_TEST_PLAIN(wheel, follows_the_clock_when_nothing_is_armed)
+{
+	start(TT_SEC(10));
+	EXPECT_EQ(tti_wheel_advance(&wheel, TT_SEC(20)), 0);
+	EXPECT_EQ(wheel.tick, TT_SEC(20) >> TTI_WHEEL_TICK_SHIFT);
+	EXPECT_EQ(tti_wheel_advance(&wheel, TT_SEC(10)), 0);
+	EXPECT_EQ(wheel.tick, TT_SEC(20) >> TTI_WHEEL_TICK_SHIFT);
+	now = TT_SEC(20);
+	arm(&probes[0], now + TICK);
+	EXPECT_EQ(tti_wheel_advance(&wheel, TT_SEC(10)), 0);
+	EXPECT_EQ(tti_wheel_advance(&wheel, TT_SEC(21)), 1);
+}
+
+static int64_t next_seen;
+static bool valid_seen;
+
+static void look_around(struct tti_timer *t)
+{
+	note(t);
+	next_seen = tti_wheel_next(&wheel);
+	valid_seen = tti_wheel_is_valid(&wheel);
+}
+
+/* What is due in the tick that fires is not waited for. */
+TT_TEST_PLAIN(wheel, what_fires_now_is_no_next_event)
+{
+	start(TT_SEC(10));
+	tti_timer_init(&probes[0].timer, look_around);
+	arm(&probes[0], now + 1);
+	arm(&probes[1], now + 1);
+	valid_seen = false;
+	EXPECT_EQ(tti_wheel_advance(&wheel, now + 2 * TICK), 2);
+	EXPECT_EQ(next_seen, TT_NEVER);
+	EXPECT_TRUE(valid_seen);
+}
+
 TT_TEST_MAIN()

@@ -215,4 +215,132 @@ TT_TEST_PLAIN(wait, calls_for_tasks_abort_on_a_thread)
 	EXPECT_ABORTS(TT_IGNORE(tt_select(TT_ON_TIMEOUT(0))), "tt_select: called outside a task");
 }
 
+/* ---- the moment between two instructions of another thread ---- */
+
+static struct tti_waiter *stuck;
+static uint32_t comes_next;
+static unsigned yields;
+
+/* The thread that was CLAIMING goes on. */
+static void other_goes_on(void)
+{
+	if (++yields == 2)
+		/* relaxed: one thread plays both. */
+		tti_store_relaxed(&stuck->claim, comes_next);
+}
+
+static void begin_stuck(struct tti_waiter *w, uint32_t next)
+{
+	tti_waiter_init(w, "test", NULL);
+	/* relaxed: as above. */
+	tti_store_relaxed(&w->claim, TTI_CLAIMING);
+	stuck = w;
+	comes_next = next;
+	yields = 0;
+}
+
+/* A waiter that is CLAIMING is waited out, whichever way it goes. */
+TT_TEST_PLAIN(wait, a_claim_waits_for_one_that_looks_at_its_partner)
+{
+	void (*before)(void) = tti_spin_yield;
+	struct tti_waiter w[2];
+
+	tti_spin_yield = other_goes_on;
+	begin_stuck(&w[0], TTI_WAITING);
+	EXPECT_TRUE(tti_claim(&w[0]));
+	begin_stuck(&w[0], TTI_CLAIMED);
+	EXPECT_FALSE(tti_claim(&w[0]));
+	EXPECT_EQ(yields, 2u);
+	/* The lower address waits for the higher one, ... */
+	begin_stuck(&w[1], TTI_WAITING);
+	tti_waiter_init(&w[0], "test", NULL);
+	EXPECT_EQ(tti_claim_pair(&w[0], &w[1]), TTI_PAIR_BOTH);
+	EXPECT_EQ(yields, 2u);
+	/* ... which steps back meanwhile, ... */
+	begin_stuck(&w[0], TTI_CLAIMED);
+	tti_waiter_init(&w[1], "test", NULL);
+	EXPECT_EQ(tti_claim_pair(&w[1], &w[0]), TTI_PAIR_PARTNER_GONE);
+	EXPECT_TRUE(tti_waiter_is_waiting(&w[1]));
+	begin_stuck(&w[0], TTI_WAITING);
+	tti_waiter_init(&w[1], "test", NULL);
+	EXPECT_EQ(tti_claim_pair(&w[1], &w[0]), TTI_PAIR_BOTH);
+	EXPECT_EQ(yields, 2u);
+	tti_spin_yield = before;
+}
+
+/* The node of a wait that was decided stays where it is, and its outcome as it was. */
+TT_TEST_PLAIN(wait, a_decided_node_is_not_settled)
+{
+	struct tti_list woken;
+	struct tti_wait_node n;
+	struct tti_waiter w;
+
+	tti_list_init(&woken);
+	tti_waiter_init(&w, "test", NULL);
+	tti_node_init(&n, &w, 1);
+	REQUIRE_TRUE(tti_claim(&w));
+	EXPECT_FALSE(tti_claim_node(&n, 5, &woken));
+	EXPECT_EQ(tti_claim_own_node(&n, 5), TTI_ARM_TAKEN);
+	EXPECT_TRUE(tti_list_empty(&woken));
+	EXPECT_EQ(w.rc, 0);
+	EXPECT_EQ(w.winner, 0u);
+	tti_abort_by_claim(&w);
+	EXPECT_EQ(w.rc, 0);
+}
+
+/* ---- a thread whose time is up when its wake is on the way ---- */
+
+static struct tti_waiter *slow_waiter;
+static unsigned futex_waits;
+
+static int keep_waiter(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
+{
+	(void)arm;
+	(void)may_link;
+	slow_waiter = n->waiter;
+	return TTI_ARM_LINKED;
+}
+
+static void drop_waiter(const tt_arm *arm, struct tti_wait_node *n)
+{
+	(void)arm;
+	EXPECT_TRUE(n->waiter == slow_waiter);
+}
+
+static const struct tti_arm_ops slow_arm = { .verb = "slow", .enlist = keep_waiter, .delist = drop_waiter };
+
+/* The waker has claimed it, and wakes it only when its time is up. */
+static int late_futex(tti_atomic_u32 *word, uint32_t expected, int64_t deadline)
+{
+	(void)word;
+	(void)expected;
+	switch (++futex_waits) {
+	case 1:
+		EXPECT_EQ(deadline, 77);
+		REQUIRE_TRUE(tti_claim(slow_waiter));
+		slow_waiter->rc = 9;
+		return TT_ETIMEDOUT;
+	case 2:
+		EXPECT_EQ(deadline, TT_NEVER);
+		return TT_EINTR;
+	default:
+		tti_wake(slow_waiter);
+		return 0;
+	}
+}
+
+/* Then it waits for that wake, and has what it brings: nobody touches a frame that is gone. */
+TT_TEST_PLAIN(wait, a_thread_that_was_claimed_in_time_is_not_late)
+{
+	struct tti_env_ops ops = tti_env_real;
+	const struct tti_env_ops *before;
+	tt_arm arm = { .ops = &slow_arm };
+
+	ops.futex_wait = late_futex;
+	before = tti_env_bind(&ops);
+	EXPECT_EQ(tti_thread_wait_arm(&arm, 77), 9);
+	tti_env_bind(before);
+	EXPECT_EQ(futex_waits, 3u);
+}
+
 TT_TEST_MAIN()
