@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# Laws.cmake - with TT_LAWS, one shared library per broken law and per planted bug.
+# Laws.cmake - with TT_LAWS, one shared library per broken law.
 #
-# Only the sources that mention TTI_LAW_BROKEN (or TT_PLANT_BUG), themselves or in a header,
-# are compiled again for each variant; the tests are linked once, against the library in
+# Only the sources that mention TTI_LAW_BROKEN, themselves or in a header, are compiled again
+# for each variant; the tests are linked once, against the library in
 # build/laws/lib/sound, and tools/laws.sh points them at a broken one with LD_LIBRARY_PATH.
 
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS
@@ -69,16 +69,12 @@ function(tt_sources_with pattern group ret_sources ret_values)
 endfunction()
 
 tt_sources_with("TTI_LAW_BROKEN\\(([0-9]+)\\)" 1 law_sources laws)
-tt_sources_with("(TT_PLANT_BUG *== *|TTI_BUG_PLANTED\\()([0-9]+)" 2 plant_sources plants)
-
-set(switched ${law_sources} ${plant_sources})
-list(LENGTH switched switched_count)
+list(LENGTH law_sources law_sources_count)
 list(LENGTH tt_sources sources_count)
-message(STATUS "laws ${laws}; plants ${plants}; ${switched_count} of ${sources_count} sources vary")
-list(REMOVE_DUPLICATES switched)
+message(STATUS "laws ${laws}; ${law_sources_count} of ${sources_count} sources vary")
 set(neutral ${tt_sources})
-if(switched)
-	list(REMOVE_ITEM neutral ${switched})
+if(law_sources)
+	list(REMOVE_ITEM neutral ${law_sources})
 endif()
 # The assembly keeps its names hidden: what tests it directly gets a copy of its own.
 add_library(tt_arch STATIC EXCLUDE_FROM_ALL ${tt_arch_sources})
@@ -93,7 +89,7 @@ endif()
 
 # tt_variant(<name> <compile definition or empty>)
 function(tt_variant name definition)
-	add_library(tt_${name} SHARED ${neutral_objects} ${switched})
+	add_library(tt_${name} SHARED ${neutral_objects} ${law_sources})
 	tt_library_object(tt_${name})
 	if(definition)
 		target_compile_definitions(tt_${name} PRIVATE ${definition})
@@ -107,10 +103,6 @@ set(variants tt_sound)
 foreach(n IN LISTS laws)
 	tt_variant(law-${n} TT_BREAK_LAW=${n})
 	list(APPEND variants tt_law-${n})
-endforeach()
-foreach(n IN LISTS plants)
-	tt_variant(plant-${n} TT_PLANT_BUG=${n})
-	list(APPEND variants tt_plant-${n})
 endforeach()
 
 add_custom_target(tt_laws DEPENDS ${variants})

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""laws.py - do the tests notice a broken law, and a planted bug? Called by laws.sh.
+"""laws.py - do the tests notice a broken law? Called by laws.sh.
 
-laws.py laws|plants --build DIR [--number N] [--timeout SECONDS]
+laws.py --build DIR [--number N] [--timeout SECONDS]
 
 Everything follows from the sources: TTI_LAW_BROKEN(n) in src/ gives lib/law-n, a comment
 "law n" directly above a kit test (or in it, or TT_LAW(n)) makes the test cite law n. With
@@ -15,11 +15,10 @@ A test whose name is not written out in its source (made by a table) may do eith
 may one that says "perhaps law n": with real threads in it, chance decides. A plain
 program has one result for all it claims: it runs for the laws that its comments name, and
 may fail or not, except that a law that no kit test cites must fail one of them. With a line
-"test-laws: 4 6" it cites them as a test does. A planted bug (TT_PLANT_BUG == n,
-TTI_BUG_PLANTED(n)) is found when any test fails within 1,000 seeds; when tests say
-"plant n", one of those must.
+"test-laws: 4 6" it cites them as a test does.
 
-The last line reads "N passed, M failed": one per law or bug, and one for the sound build.
+The last line reads "N passed, M failed": one per law, and one for the sound build. Bugs that
+break no law are the affair of plants.py.
 """
 
 import argparse
@@ -32,10 +31,7 @@ import time
 import kit_run
 
 LAWS = range(1, 13)
-CITE = {
-    'laws': re.compile(r'\blaws?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_LAW\((\d+)\)', re.I),
-    'plants': re.compile(r'\bplants?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_PLANT\((\d+)\)', re.I),
-}
+CITE = re.compile(r'\blaws?\s+((?:\d+(?:\s*(?:,|and|&)\s*)?)+)|\bTT_LAW\((\d+)\)', re.I)
 WHOLE = ''      # the name of the one result of a plain program
 TEST_SECONDS = 10   # a kit test that takes longer hangs
 
@@ -43,11 +39,11 @@ TEST_SECONDS = 10   # a kit test that takes longer hangs
 PERHAPS = re.compile(r'\bperhaps\s+(laws?\s+(?:\d+(?:\s*(?:,|and|&)\s*)?)+)', re.I)
 
 
-def numbers(text, kind):
+def numbers(text):
     """What a text cites; what it cites with a "perhaps" is left out."""
     text = PERHAPS.sub('', text)
     found = set()
-    for m in CITE[kind].finditer(text):
+    for m in CITE.finditer(text):
         found |= {int(n) for n in re.findall(r'\d+', m.group(1) or m.group(2))}
     return found
 
@@ -57,16 +53,16 @@ def text_of(test):
         return f.read()
 
 
-def read_citations(test, kind):
+def read_citations(test):
     """test name -> the numbers it cites. A kit test's text is its comment and its body."""
     text = text_of(test)
     if not test.configurations:
-        stated = re.search(r'test-%s:([ \d]+)' % kind, text)
+        stated = re.search(r'test-laws:([ \d]+)', text)
         return {WHOLE: {int(n) for n in stated.group(1).split()} if stated else set()}
     found = {}
     for m in re.finditer(r'(?:/\*(?:(?!\*/).)*\*/[ \t]*\n)?TT_TEST\w*\(\s*\w+\s*,\s*(\w+)[^\n]*\n.*?^\}',
                          text, re.S | re.M):
-        found[m.group(1)] = numbers(m.group(), kind)
+        found[m.group(1)] = numbers(m.group())
     return found
 
 
@@ -86,36 +82,29 @@ def commands(test):
             for c in test.configurations if c.startswith('sim')]
 
 
-def runs_here(test, kind):
-    """For the laws: kit tests, and programs that name one. For the bugs: what loops over
-    seeds or names a bug."""
-    if any(read_citations(test, kind).values()):
-        return True
-    if kind == 'plants':
-        return kit_run.calls(test, 'tt_test_seeds')
-    return bool(test.configurations) or bool(numbers(text_of(test), kind))
+def runs_here(test):
+    """Kit tests, and programs that name a law."""
+    return bool(test.configurations) or bool(numbers(text_of(test))) or any(read_citations(test).values())
 
 
-def concerns(test, kind, n):
-    """Does the test say anything about variant n? Plain programs run for those only."""
+def concerns(test, n):
+    """Does the test say anything about law n? Plain programs run for those only."""
     if test.configurations or n is None:
         return True
-    return n in read_citations(test, kind)[WHOLE] | numbers(text_of(test), kind)
+    return n in read_citations(test)[WHOLE] | numbers(text_of(test))
 
 
-def run_variant(build, tests, variant, timeout, seeds):
-    """(program name, test name) -> 'green', 'red' or 'unfinished'; and all the output."""
+def run_variant(build, tests, variant, timeout):
+    """(program name, test name) -> 'green' or 'red'."""
     library = os.path.join(build, 'lib', variant)
     began = time.monotonic()
     jobs = []
     for test in tests:
         for configuration, arguments in commands(test):
-            more = seeds if seeds and kit_run.calls(test, 'tt_test_seeds') else []
-            jobs.append(((test.name, configuration), [test.program] + arguments + more,
+            jobs.append(((test.name, configuration), [test.program] + arguments,
                          {'LD_LIBRARY_PATH': library}))
-    results, texts = {}, {}
+    results = {}
     for (name, configuration), (status, output) in kit_run.run_all(jobs, timeout).items():
-        texts[name, configuration] = output
         if configuration == 'plain':
             found = {WHOLE: status in (0, kit_run.SKIPPED)}
         else:
@@ -129,11 +118,11 @@ def run_variant(build, tests, variant, timeout, seeds):
             else:
                 results.setdefault((name, key), 'green')
     print(f'{variant}: {len(results)} results in {time.monotonic() - began:.0f} s')
-    return results, texts
+    return results
 
 
-def cites_of(tests, kind):
-    return {(t.name, name): cited for t in tests for name, cited in read_citations(t, kind).items()}
+def cites_of(tests):
+    return {(t.name, name): cited for t in tests for name, cited in read_citations(t).items()}
 
 
 def label(key):
@@ -164,42 +153,25 @@ def judge_law(n, cites, perhaps, sound, broken, ran):
     return complaints
 
 
-def judge_plant(n, cites, sound, broken, texts):
-    red = [k for k, state in broken.items() if state == 'red' and sound.get(k) != 'red']
-    citing = [k for k, cited in cites.items() if n in cited]
-    if citing and not set(red) & set(citing):
-        return [f'bug {n} is not found by a test that names it']
-    if not red:
-        return [f'bug {n} is not found within 1,000 seeds']
-    seeds = sorted({m for text in texts.values() for m in re.findall(r'\bseed[ =]+(?:0x[0-9a-f]+|\d+)', text)})
-    print(f'bug {n}: found by {", ".join(label(k) for k in red[:3])}'
-          + (f' ({len(red)} in all)' if len(red) > 3 else '')
-          + (f'; {seeds[0]}' if seeds else ''))
-    return []
-
-
-def variants(build, kind):
-    folder = {'laws': 'law-', 'plants': 'plant-'}[kind]
-    found = [int(d[len(folder):]) for d in os.listdir(os.path.join(build, 'lib')) if d.startswith(folder)]
-    return folder, sorted(found)
+def laws_built(build):
+    folders = os.listdir(os.path.join(build, 'lib'))
+    return sorted(int(d[len('law-'):]) for d in folders if d.startswith('law-'))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('kind', choices=('laws', 'plants'))
     parser.add_argument('--build', required=True)
     parser.add_argument('--number', type=int)
     parser.add_argument('--timeout', type=int, default=30)
     args = parser.parse_args()
 
-    folder, built = variants(args.build, args.kind)
-    tests = [t for t in kit_run.read_tests(args.build) if runs_here(t, args.kind)]
+    built = laws_built(args.build)
+    tests = [t for t in kit_run.read_tests(args.build) if runs_here(t)]
     if not built or not tests:
-        print(f'no {args.kind} in src/, or no tests')
+        print('no law is broken in src/, or no tests')
         print('0 passed, 0 failed')
         return 0
-    seeds = ['--seeds=1000'] if args.kind == 'plants' else []
-    cites = cites_of(tests, args.kind)
+    cites = cites_of(tests)
     perhaps = {(t.name, name): laws for t in tests for name, laws in excused(t).items()}
     counts = collections.Counter()
 
@@ -212,22 +184,17 @@ def main():
             print(f'FAILED: {name}')
         sys.stdout.flush()
 
-    sound, _ = run_variant(args.build, tests, 'sound', args.timeout, seeds)
+    sound = run_variant(args.build, tests, 'sound', args.timeout)
     verdict('sound', [f'{label(k)} fails in the sound build' for k, v in sound.items() if v == 'red'])
-    wanted = sorted(set(built) | set(LAWS)) if args.kind == 'laws' else built
-    for n in wanted if args.number is None else [args.number]:
+    for n in sorted(set(built) | set(LAWS)) if args.number is None else [args.number]:
         if n not in built:
             verdict(f'law {n}', [f'no source breaks it: TTI_LAW_BROKEN({n})'])
             continue
-        wanted_tests = [t for t in tests if concerns(t, args.kind, n)]
-        names = {t.name for t in wanted_tests}
-        broken, texts = run_variant(args.build, wanted_tests, f'{folder}{n}', args.timeout, seeds)
-        if args.kind == 'laws':
-            red = sum(1 for k, v in broken.items() if v == 'red')
-            print(f'law {n}: {red} red of {len(broken)}')
-            verdict(f'law {n}', judge_law(n, cites, perhaps, sound, broken, lambda key: key[0] in names))
-        else:
-            verdict(f'bug {n}', judge_plant(n, cites, sound, broken, texts))
+        wanted = [t for t in tests if concerns(t, n)]
+        names = {t.name for t in wanted}
+        broken = run_variant(args.build, wanted, f'law-{n}', args.timeout)
+        print(f'law {n}: {sum(1 for v in broken.values() if v == "red")} red of {len(broken)}')
+        verdict(f'law {n}', judge_law(n, cites, perhaps, sound, broken, lambda key: key[0] in names))
     print(f'{counts["passed"]} passed, {counts["failed"]} failed')
     return 1 if counts['failed'] else 0
 

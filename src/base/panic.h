@@ -44,11 +44,4 @@ extern void (*tti_panic_hook)(void);
 #endif
 #define TTI_LAW_BROKEN(n) (TT_BREAK_LAW == (n))
 
-/* True in the build that has this bug planted: the simulator must find it, see
- * tests/integration/sim_planted_test.c. */
-#ifndef TT_PLANT_BUG
-#define TT_PLANT_BUG 0
-#endif
-#define TTI_BUG_PLANTED(n) (TT_PLANT_BUG == (n))
-
 #endif

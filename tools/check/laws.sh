@@ -6,5 +6,5 @@ tier_budget=240
 tier_budget_night=600
 
 tier_run() {
-	run_counted tools/laws.sh laws
+	run_counted tools/laws.sh
 }

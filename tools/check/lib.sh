@@ -47,8 +47,9 @@ run_ctest() {
 	shift 2
 	rm -f "$xml"
 	echo "+ ctest $preset $*"
+	# The whole output: the summary page quotes what tests say about their own work.
 	ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --no-tests=ignore \
-		--output-junit "$xml" "$@"
+		--test-output-size-passed 1000000 --output-junit "$xml" "$@"
 	ctest_rc=$?
 	total=$(grep -m1 -A8 '<testsuite' "$xml" 2>/dev/null | tr '\n' ' ')
 	if [ -z "$total" ]; then
@@ -71,12 +72,14 @@ run_ctest() {
 	fail "$failures" "$preset: $names"
 }
 
-# run_counted COMMAND...: a tool whose last line reads "N passed, M failed[, K skipped]".
+# run_counted COMMAND...: a tool whose last line reads "N passed, M failed[, K skipped]"; its
+# lines "note: ..." become notes.
 run_counted() {
 	echo "+ $*"
 	"$@" >"$TT_CHECK_DIR/$tier.out" 2>&1
 	counted_rc=$?
 	cat "$TT_CHECK_DIR/$tier.out"
+	sed -n 's/^note: /note /p' "$TT_CHECK_DIR/$tier.out" >>"$TT_CHECK_RESULT"
 	last=$(tail -n 1 "$TT_CHECK_DIR/$tier.out" |
 		sed -n 's/^.*\b\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed\(, \([0-9][0-9]*\) skipped\)\{0,1\}.*$/\1 \2 \4/p')
 	if [ -z "$last" ]; then

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 # seeds.sh - TESTING row 5: seeded simulation with faults; the failing seed is printed.
 #
 # Runs the kit tests that loop over tt_test_seeds(); torture, where each seed is hundreds of
@@ -23,18 +23,23 @@ slice_of_seeds() { # first count
 tier_run() {
 	build release || return
 	if ! night; then
-		slice_of_seeds 1 "${TT_SEEDS:-10000}"
+		slice_of_seeds 1 "${TT_SEEDS:-10000}" || return
+		note "seeds 1 to ${TT_SEEDS:-10000} of every seeded test, on 1, 2 and 4 workers; of torture a thirtieth"
 		return
 	fi
 	progress=$TT_CHECK_DIR/seeds.next
-	first=$(cat "$progress" 2>/dev/null || echo 1)
-	last=${TT_NIGHT_SEEDS:-10000000}
-	while [ "$first" -le "$last" ]; do
-		slice_of_seeds "$first" 100000 || return
+	# Of this very source, or they say nothing about it.
+	first=$(sed -n "s/^$TT_NIGHT_PRINT //p" "$progress" 2>/dev/null)
+	first=${first:-1}
+	final=${TT_NIGHT_SEEDS:-10000000}
+	slice=100000
+	[ "$final" -ge $slice ] || slice=$final
+	while [ "$first" -le "$final" ]; do
+		slice_of_seeds "$first" "$slice" || return
 		! grep -q '^absent ' "$TT_CHECK_RESULT" || return 0
-		first=$((first + 100000))
-		echo "$first" >"$progress"
+		first=$((first + slice))
+		echo "$TT_NIGHT_PRINT $first" >"$progress"
 	done
 	rm -f "$progress"
-	note "seeds 1 to $last"
+	note "seeds 1 to $final"
 }
