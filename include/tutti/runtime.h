@@ -9,7 +9,8 @@
  *
  * SIGINT and SIGTERM cancel the root task softly (TT_UNTIL_STOP, tt_stopping(), TT_ON_STOP
  * see it), hard after a bound; a second one takes its default action. SIGPIPE is ignored
- * meanwhile, unless the program has a handler for it.
+ * meanwhile, unless the program has a handler for it. Descriptors 0 to 2 that the program
+ * was started without are /dev/null from then on: no report can land in a connection.
  */
 #ifndef TUTTI_RUNTIME_H
 #define TUTTI_RUNTIME_H

@@ -128,6 +128,15 @@ TT_API unsigned tt_test_seeds(unsigned otherwise);
 TT_API unsigned tt_test_workers(void);
 
 /*
+ * tt_test_on - what --on asked for, for a test that does not do the same everywhere.
+ *
+ * Blocks     no
+ * Returns    TT_ON_SIM, TT_ON_EPOLL or TT_ON_URING
+ * Threads    any, in a test
+ */
+TT_API unsigned tt_test_on(void);
+
+/*
  * tt_test_skip - end this test now: it cannot run here, and says why. Counted as skipped.
  *
  * Blocks     no; does not return
@@ -261,17 +270,21 @@ enum tt_fault {
 	TT_FAULT_FILE_SLOW,       /* nothing is in memory, and the disk takes its time */
 	TT_FAULT_FILE_EIO,        /* the disk fails a read, a write or a sync */
 	TT_FAULT_FILE_ENOSPC,     /* the disk is full, for this one write */
+	TT_FAULT_FILE_TORN,       /* a power cut leaves a page written in part */
+	TT_FAULT_FILE_SYNC_LOSS,  /* a sync fails, and what it was to write counts as written */
 	TT_FAULT_KINDS
 };
 
 #define TT_FAULT_BIT(kind) (UINT64_C(1) << (kind))
 /* What no correct program should notice but by the clock. */
 #define TT_FAULTS_GENTLE (TT_FAULT_BIT(TT_FAULT_CONNECT_REFUSED) - 1 + TT_FAULTS_FILES_GENTLE_)
-#define TT_FAULTS_FILES_GENTLE_ (TT_FAULT_BIT(TT_FAULT_FILE_SHORT) + TT_FAULT_BIT(TT_FAULT_FILE_SLOW))
+#define TT_FAULTS_FILES_GENTLE_ \
+	(TT_FAULT_BIT(TT_FAULT_FILE_SHORT) + TT_FAULT_BIT(TT_FAULT_FILE_SLOW) + TT_FAULT_BIT(TT_FAULT_FILE_TORN))
 /* And what it must cope with: in the network, and with files. */
 #define TT_FAULTS_NETWORK (TT_FAULT_BIT(TT_FAULT_ALLOCATION) - 1 + TT_FAULTS_FILES_GENTLE_)
 #define TT_FAULTS_FILES \
-	(TT_FAULTS_GENTLE | TT_FAULT_BIT(TT_FAULT_FILE_EIO) | TT_FAULT_BIT(TT_FAULT_FILE_ENOSPC))
+	(TT_FAULTS_GENTLE | TT_FAULT_BIT(TT_FAULT_FILE_EIO) | TT_FAULT_BIT(TT_FAULT_FILE_ENOSPC) | \
+	 TT_FAULT_BIT(TT_FAULT_FILE_SYNC_LOSS))
 #define TT_FAULTS_ALL (TT_FAULT_BIT(TT_FAULT_KINDS) - 1)
 #define TT_FAULTS_NONE (UINT64_C(1) << 63)
 
@@ -281,6 +294,9 @@ enum tt_sim_strategy {
 	TT_SIM_PCT,         /* priorities with `depth` - 1 changes (Burckhardt et al., ASPLOS 2010) */
 	TT_SIM_REPLAY       /* the recorded choices, then the usual: the oldest task, the next worker */
 };
+
+/* What the files of simulated runs are on: what one run leaves, the next one finds. */
+typedef struct tt_sim_disk tt_sim_disk;
 
 /* All zero is a good start. */
 typedef struct tt_sim_options {
@@ -296,6 +312,7 @@ typedef struct tt_sim_options {
 	size_t replay_len;
 	uint32_t *record;         /* where the choices of this run go; may be NULL */
 	size_t record_max;
+	tt_sim_disk *disk;        /* NULL: an empty one, gone with the run */
 } tt_sim_options;
 
 typedef struct tt_sim_report {
@@ -349,6 +366,47 @@ TT_API tt_verb_ tt_verb_explore_; /* on: a struct tt_explore_ *; 0, or the first
 TT_API tt_verb_ tt_verb_sim_; /* on: a const tt_sim_options *; what the task returned */
 TT_API const tt_sim_options *tt_sim_seeded_(uint64_t seed);
 
+/* ---- simulated disks ---- */
+
+/*
+ * tt_sim_disk_create - an empty disk. A run that ends leaves all its files there, synced or not;
+ * what a power cut would leave is TT_CRASH_TORTURE()'s.
+ *
+ * Blocks     no
+ * Returns    never NULL
+ * Ownership  the caller's, for tt_sim_disk_destroy()
+ * Threads    any
+ */
+TT_API tt_sim_disk *tt_sim_disk_create(void);
+
+/*
+ * tt_sim_disk_destroy - free a disk that no run has.
+ *
+ * Blocks     no
+ * Ownership  NULL is fine
+ * Threads    any
+ */
+TT_API void tt_sim_disk_destroy(tt_sim_disk *d);
+
+/*
+ * tt_sim_disk_put - make a file, or give it these contents; between runs.
+ *
+ * Blocks     no
+ * Ownership  all is copied
+ * Threads    any, one at a time
+ */
+TT_API void tt_sim_disk_put(tt_sim_disk *d, const char *path, const void *bytes, size_t n);
+
+/*
+ * tt_sim_disk_get - read a whole file of at most n bytes; between runs.
+ *
+ * Blocks     no
+ * Returns    how many bytes it has
+ * Errors     TT_ENOENT; -EFBIG if it is longer than n
+ * Threads    any
+ */
+TT_API TT_MUST_USE int tt_sim_disk_get(const tt_sim_disk *d, const char *path, void *ret_buf, size_t n);
+
 /* What TT_SIM_PROGRAM registers. Part of the macro, not for users. */
 typedef struct tt_sim_program_ {
 	const char *name;
@@ -387,13 +445,14 @@ TT_API void tt_sim_program_register_(tt_sim_program_ *p);
  */
 TT_API void tt_sim_catch_sigterm(void);
 
-/* ---- fault injection, on the calling thread ---- */
+/* ---- fault injection: on the calling thread, and all threads of a runtime it then starts ---- */
 
 /*
  * tt_test_fail_alloc_at - let the n-th allocation of the library from now on fail, n >= 1.
  *
  * Blocks     no
- * Threads    allocations of the calling thread; in a simulation those of all workers
+ * Threads    in a task the allocations of its thread, in a simulation those of all workers; on
+ *            a plain thread also those of the threads of a runtime that it starts then
  */
 TT_API void tt_test_fail_alloc_at(uint64_t n);
 
@@ -411,7 +470,7 @@ TT_API void tt_test_fail_alloc_after(uint64_t n);
  * code, n >= 1; it is not made. In a simulation, mapping memory is what is left of them.
  *
  * Blocks     no
- * Threads    system calls of the calling thread
+ * Threads    as tt_test_fail_alloc_at()
  */
 TT_API void tt_test_fail_syscall_at(uint64_t n, int code);
 
@@ -447,23 +506,74 @@ typedef struct tt_torture_options {
 	void *context;
 	int code;                              /* what else the scenario may return when cut short */
 	bool any_code;                         /* it may return any code: a program, not a call */
+	unsigned sample;                       /* failures: percent of the places, which ones says the seed; 0: all */
+	unsigned together;                     /* failures on a real runtime: runs under way at a time; 0: 4 */
+	bool pairs;                            /* and two at a time: two cancels, a failure and a cancel */
 } tt_torture_options;
+
+/*
+ * tt_test_torture_hold - in TT_ALLOC_TORTURE and TT_SYSCALL_TORTURE let nothing fail for a while:
+ * true before, false after what the scenario does to see for itself, not as part of its work.
+ * Elsewhere it does nothing.
+ *
+ * Blocks     no
+ * Threads    the scenario's tasks; other tasks meet no failure meanwhile either
+ */
+TT_API void tt_test_torture_hold(bool hold);
 
 typedef struct tt_torture_result {
 	uint64_t checkpoints; /* k: calls that looked, and waits */
 	uint64_t wakes;       /* outcomes decided and not yet seen */
 	uint64_t effects;     /* operations that took effect and not yet completed */
 	uint64_t runs;        /* of the scenario, all in all */
-	uint64_t cut;         /* of those, how many returned TT_ECANCELED or TT_ETIMEDOUT */
+	uint64_t cut;         /* of those, how many returned TT_ECANCELED or TT_ETIMEDOUT; failures: any code */
+	uint64_t places;      /* failures: allocations or calls that can fail */
 } tt_torture_result;
 
 typedef struct tt_torture_ {
 	const tt_torture_options *options;
 	tt_torture_result *ret_result;
-	bool deadline;
+	bool deadline, calls;
 } tt_torture_;
 
 TT_API tt_verb_ tt_verb_torture_; /* on: a tt_torture_ *; 0, or 1 after a failure */
+TT_API tt_verb_ tt_verb_fail_;    /* likewise */
+
+/* All zero is a good start. */
+typedef struct tt_crash_options {
+	const char *name;                      /* of what is cut short, for the output; NULL: the task's */
+	uint64_t seed;
+	unsigned workers;                      /* 0: 2 */
+	uint64_t faults;                       /* 0: late completions, cancels that race, torn writes */
+	const tt_sim_disk *disk;               /* what is there at the start, only read; NULL: nothing */
+	unsigned images;                       /* disks drawn at each place, besides the four corners; 0: 8 */
+	unsigned cuts;                         /* one after the other: the recovery meets the next; 0: 1 */
+	bool any_code;                         /* the scenario may fail: it gives up on faults */
+	/* A task (an ordinary function, or a TT_TASK with this one argument), run on a disk that was
+	 * left, in a simulation of its own without errors of the disk. May be NULL. */
+	int (*recover)(void *context);
+	/* Called after it, with its code: is nothing lost that was acknowledged, is nothing half
+	 * there? NULL: recover must not fail. EXPECT_ macros may be used in both. */
+	void (*check)(void *context, const tt_sim_disk *disk, int rc);
+	/* What the scenario notes while it runs (what it has acknowledged): recover and check find it
+	 * as it was when the power was cut. context_size bytes are copied. */
+	void *context;
+	size_t context_size;
+} tt_crash_options;
+
+typedef struct tt_crash_result {
+	uint64_t places;      /* changes and syncs of the scenario, and its end */
+	uint64_t disks;       /* that were left there and differ: one recovery each */
+	uint64_t torn;        /* of those, with a page written in part */
+	uint64_t runs;        /* of the scenario and of recover */
+} tt_crash_result;
+
+typedef struct tt_crash_ {
+	const tt_crash_options *options;
+	tt_crash_result *ret_result;
+} tt_crash_;
+
+TT_API tt_verb_ tt_verb_crash_; /* on: a tt_crash_ *; 0, or 1 after a failure */
 
 TT_END_DECLS
 
@@ -529,7 +639,7 @@ static inline void *tt_sim_options_check_(const tt_sim_options *o)
  */
 #define TT_CANCEL_TORTURE(options, ret_result, ...) \
 	tt_result_(TT_CALL_(tt_verb_torture_, \
-	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), false), __VA_ARGS__))
+	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), false, false), __VA_ARGS__))
 
 /*
  * TT_DEADLINE_TORTURE(&options, &ret_result, name, args...) - the same with a timeout around
@@ -537,6 +647,46 @@ static inline void *tt_sim_options_check_(const tt_sim_options *o)
  */
 #define TT_DEADLINE_TORTURE(options, ret_result, ...) \
 	tt_result_(TT_CALL_(tt_verb_torture_, \
-	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), true), __VA_ARGS__))
+	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), true, false), __VA_ARGS__))
+
+/*
+ * TT_ALLOC_TORTURE(&options, &ret_result, name, args...) - run the TT_TASK `name` once and
+ * count what memory it asks for, in the whole library: allocations, and mappings of stacks;
+ * then run it once for each with that one refused, and once with all that follow refused too.
+ * It may succeed, or return a code whose chain has TT_ENOMEM (or what options allow). After
+ * every run tasks, descriptors and memory are counted and options.check is asked.
+ *
+ * It runs on what --on= says: the simulator, or a real runtime of --workers, in a process of
+ * its own for each run, its start and its stop included; one that hangs is a failure too. There
+ * what the scenario keeps in memory is the run's own, and options.seed only picks the sample.
+ * With options.pairs, in the simulator, each refusal also meets a cancel at each place.
+ * Both pointers may be NULL. Gives 0, or 1 if something failed; for TT_TEST_PLAIN.
+ */
+#define TT_ALLOC_TORTURE(options, ret_result, ...) \
+	tt_result_(TT_CALL_(tt_verb_fail_, \
+	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), false, false), __VA_ARGS__))
+
+/*
+ * TT_SYSCALL_TORTURE(&options, &ret_result, name, args...) - the same with calls: run it once
+ * for each way in which the kernel can fail each of them. In the simulator those are the calls
+ * and the completions of its sockets and files; on a real runtime the system calls of all its
+ * threads, and the starts of threads. The chain has the code of what failed, or it succeeds.
+ * A transfer may also be short, one byte: then it may give TT_EEOF, since its peer may stop.
+ */
+#define TT_SYSCALL_TORTURE(options, ret_result, ...) \
+	tt_result_(TT_CALL_(tt_verb_fail_, \
+	                    TT_TEMPORARY_(tt_torture_, (options), (ret_result), false, true), __VA_ARGS__))
+
+/*
+ * TT_CRASH_TORTURE(&options, &ret_result, name, args...) - run the TT_TASK `name` in the
+ * simulator and cut the power at each place where that could matter: before each change of a
+ * file or a name, before each sync, and at the end. At each place several disks are made of
+ * what file systems may leave then: a write, a length or a name lasts for certain only when its
+ * sync has returned (a name's is that of its folder), and until then any of it may, in any order,
+ * torn between sectors. On each of them options.recover is run and options.check asked.
+ * Both pointers may be NULL. Gives 0, or 1 if something failed; for TT_TEST_PLAIN.
+ */
+#define TT_CRASH_TORTURE(options, ret_result, ...) \
+	tt_result_(TT_CALL_(tt_verb_crash_, TT_TEMPORARY_(tt_crash_, (options), (ret_result)), __VA_ARGS__))
 
 #endif

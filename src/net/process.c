@@ -145,6 +145,7 @@ static int adopt(struct tt_process *p, struct tti_process_start *s)
 static void run_discard(struct tti_file_call *call)
 {
 	TTI_CONTAINER_OF(call, struct start, call)->ops->discard(call->fd);
+	call->result = 0; /* it was run, and once is enough: the number may be a stranger's now */
 }
 
 static void give_up(struct tt_process *p)

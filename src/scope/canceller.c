@@ -125,8 +125,8 @@ static bool use_first(struct tti_canceller *c, int code)
 {
 	const struct tt_task *t = tti_current();
 
-	/* acq_rel: pairs with itself; the loser must not touch code and text. */
-	if (tti_exchange_acq_rel(&c->used, 1) != 0)
+	/* relaxed: the loser touches nothing; what the winner writes goes with its message. */
+	if (tti_exchange_relaxed(&c->used, 1) != 0)
 		return false;
 	c->code = code;
 	c->by = t != NULL ? t->name : NULL;

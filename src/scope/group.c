@@ -27,8 +27,9 @@
 
 static uint32_t children_left(struct tti_group *g)
 {
-	/* acquire: pairs with the acq_rel increment of a member's spawn elsewhere. */
-	return tti_load_acquire(&g->n_children);
+	/* relaxed: a member counts before it posts to this worker, an outsider under the gate
+	 * that the owner closed; so the count is here when it matters. */
+	return tti_load_relaxed(&g->n_children);
 }
 
 /* Members on other workers count only in shared groups; else the owner's thread alone
@@ -36,8 +37,8 @@ static uint32_t children_left(struct tti_group *g)
 void tti_group_count(const struct tti_group *g, tti_atomic_u32 *counter, uint32_t n)
 {
 	if (g->shared)
-		/* acq_rel: pairs with the acquire in children_left(). */
-		tti_fetch_add_acq_rel(counter, n);
+		/* relaxed: only the number matters, see children_left(). */
+		tti_fetch_add_relaxed(counter, n);
 	else
 		/* relaxed: see above. */
 		tti_store_relaxed(counter, tti_load_relaxed(counter) + n);
@@ -50,32 +51,32 @@ static void count_children(struct tti_group *g, uint32_t n)
 
 bool tti_group_take_place(struct tti_group *g)
 {
-	/* acquire: pairs with the acq_rel of those who take and give places elsewhere. */
-	uint32_t n = g->max_children > 0 ? tti_load_acquire(&g->n_placed) : 0;
+	/* relaxed: a place is a number; nothing is handed over with it. */
+	uint32_t n = g->max_children > 0 ? tti_load_relaxed(&g->n_placed) : 0;
 
 	if (g->max_children == 0)
 		return true;
 	do
 		if (n >= g->max_children)
 			return false;
-	/* acq_rel: pairs with itself; of two who see the last place one gets it. */
-	while (!tti_cas_acq_rel(&g->n_placed, &n, n + 1));
+	/* relaxed: as above; of two who see the last place one gets it. */
+	while (!tti_cas_relaxed(&g->n_placed, &n, n + 1));
 	return true;
 }
 
 void tti_group_give_place(struct tti_group *g)
 {
 	if (g->max_children > 0)
-		/* acq_rel: pairs with the acquire in tti_group_take_place(). */
-		tti_fetch_sub_acq_rel(&g->n_placed, 1);
+		/* relaxed: as in tti_group_take_place(). */
+		tti_fetch_add_relaxed(&g->n_placed, (uint32_t)-1);
 }
 
 /* The children that whoever waits in the group is waiting for. */
 static uint32_t children_joined(struct tti_group *g)
 {
 	if (g->join_for_room)
-		/* acquire: pairs with the acq_rel of those who give places elsewhere. */
-		return tti_load_acquire(&g->n_placed);
+		/* relaxed: as in tti_group_take_place(), which decides. */
+		return tti_load_relaxed(&g->n_placed);
 	return children_left(g) - (g->join_keeps_daemons ? g->n_daemons : 0);
 }
 

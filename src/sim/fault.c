@@ -45,12 +45,9 @@ static const struct {
 	[TT_FAULT_FILE_SLOW] = { "slow disk", 1, 4 },
 	[TT_FAULT_FILE_EIO] = { "disk error", 3, 6 },
 	[TT_FAULT_FILE_ENOSPC] = { "disk full", 3, 6 },
+	[TT_FAULT_FILE_TORN] = { "torn page", 0, 2 }, /* drawn at a power cut, where allowed */
+	[TT_FAULT_FILE_SYNC_LOSS] = { "sync lost its data", 1, 3 },
 };
-
-const char *tti_sim_fault_name(enum tt_fault kind)
-{
-	return kinds[kind].name;
-}
 
 const char *tt_sim_fault_name(enum tt_fault kind)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * file.c - files of a simulation: names and bytes in memory, for one run. Called through
+ * file.c - the calls on files of a simulation: descriptors, flags, faults. Called through
  * net/file_ops.h, on a worker for what must not wait and as a job of the pool else; closed by the
- * driver like every descriptor.
+ * driver like every descriptor. What a name and its bytes are, and what of them outlasts a power
+ * cut, is disk.c.
  *
  * Names       are told apart by their text; every folder exists, and none is listed. A file
  *             that lost its name lives until its last descriptor is closed.
- * Faults      FILE_SHORT, FILE_EIO, FILE_ENOSPC here; FILE_SLOW makes what was in memory ask the disk
- *             (here) and lets the job take its time (run.c). Half of what could be answered at
- *             once goes by way of the pool even so: which bytes are in memory is chance.
- * Crash       To come. What a sync makes last is one place, sim_sync(), as is each change:
- *             resize(), put(), set_name().
+ * Faults      FILE_SHORT, FILE_EIO, FILE_ENOSPC, FILE_SYNC_LOSS here; FILE_SLOW makes what was in
+ *             memory ask the disk (here) and lets the job take its time (run.c); FILE_TORN is a power
+ *             cut's (testing/crash.c). Half of what could be answered at once goes by way of the
+ *             pool even so: which bytes are in memory is chance.
  */
 #include "net/file_ops.h"
 
@@ -20,34 +20,15 @@
 #include <sys/stat.h>
 
 #include "base/panic.h"
-#include "sim/sim.h"
-
-/* Room on the disk. */
-#define BYTES_MAX (UINT64_C(1) << 28)
-
-struct inode {
-	struct tti_list link;                /* files->inodes */
-	char *path;                          /* NULL: it has no name any more */
-	unsigned opens;
-	unsigned mode;
-	uint64_t number;
-	int64_t modified;                    /* virtual wall clock, ns */
-	uint8_t *data;
-	size_t len, room;
-};
+#include "sim/disk.h"
 
 struct tti_sim_handle {
-	struct inode *inode;                 /* NULL with open: a folder */
+	struct tti_sim_inode *inode;         /* NULL with open: a folder */
+	char *folder;                        /* that one's name */
 	bool open;
 	int flags;
 	uint64_t position;
 };
-
-static void *must(void *p)
-{
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	return p;
-}
 
 static long traced(const char *what, uint64_t a, uint64_t b, long result)
 {
@@ -58,88 +39,6 @@ static long traced(const char *what, uint64_t a, uint64_t b, long result)
 	/* It happened; whoever waits for the job does not know yet. */
 	tti_sim_point(sim, TTI_SIM_AT_EFFECT);
 	return result;
-}
-
-/* ---- names ---- */
-
-static struct inode *find(struct tti_sim *sim, const char *path)
-{
-	TTI_LIST_FOR_EACH (n, &sim->files.inodes) {
-		struct inode *i = TTI_CONTAINER_OF(n, struct inode, link);
-
-		if (i->path != NULL && strcmp(i->path, path) == 0)
-			return i;
-	}
-	return NULL;
-}
-
-static void set_name(struct inode *i, const char *path)
-{
-	size_t len = path != NULL ? strlen(path) + 1 : 0;
-
-	tti_env_real.free(i->path);
-	i->path = NULL;
-	if (path != NULL)
-		i->path = memcpy(must(tti_env_real.alloc(len)), path, len);
-}
-
-static void free_if_gone(struct tti_sim *sim, struct inode *i)
-{
-	if (i->path != NULL || i->opens > 0)
-		return;
-	sim->files.bytes -= i->len;
-	tti_list_unlink(&i->link);
-	tti_env_real.free(i->data);
-	tti_env_real.free(i);
-}
-
-static struct inode *make(struct tti_sim *sim, const char *path, unsigned mode)
-{
-	struct inode *i = must(tti_env_real.alloc(sizeof(*i)));
-
-	*i = (struct inode){ .mode = S_IFREG | (mode & 07777u), .number = ++sim->files.next_inode };
-	i->modified = tti_env_wall();
-	set_name(i, path);
-	tti_list_push_back(&sim->files.inodes, &i->link);
-	return i;
-}
-
-/* ---- bytes ---- */
-
-static long resize(struct tti_sim *sim, struct inode *i, uint64_t len)
-{
-	if (len > i->len && len - i->len > BYTES_MAX - sim->files.bytes)
-		return -ENOSPC;
-	if (len > i->room) {
-		size_t room = (size_t)len + (size_t)len / 2 + 64;
-		uint8_t *data = must(tti_env_real.alloc(room));
-
-		if (i->len > 0)
-			memcpy(data, i->data, i->len);
-		tti_env_real.free(i->data);
-		i->data = data;
-		i->room = room;
-	}
-	if (len > i->len)
-		memset(i->data + i->len, 0, (size_t)len - i->len);
-	sim->files.bytes += len - i->len;
-	i->len = (size_t)len;
-	i->modified = tti_env_wall();
-	return 0;
-}
-
-static long put(struct tti_sim *sim, struct inode *i, const void *buf, size_t n, uint64_t offset)
-{
-	long rc;
-
-	if (n > BYTES_MAX || offset > BYTES_MAX)
-		return -EFBIG;
-	rc = offset + n > i->len ? resize(sim, i, offset + n) : 0;
-	if (rc < 0)
-		return rc;
-	memcpy(i->data + offset, buf, n);
-	i->modified = tti_env_wall();
-	return (long)n;
 }
 
 /* ---- descriptors ---- */
@@ -164,7 +63,7 @@ static size_t free_index(struct tti_sim *sim)
 	if (i < f->room)
 		return i;
 	room = f->room * 2 + 8;
-	more = must(tti_env_real.alloc(room * sizeof(*more)));
+	more = tti_sim_alloc(room * sizeof(*more));
 	memset(more, 0, room * sizeof(*more));
 	if (f->room > 0)
 		memcpy(more, f->handles, f->room * sizeof(*more));
@@ -174,11 +73,12 @@ static size_t free_index(struct tti_sim *sim)
 	return i;
 }
 
-static int open_handle(struct tti_sim *sim, struct inode *i, int flags)
+/* i NULL: of a folder, whose name it takes. */
+static int open_handle(struct tti_sim *sim, struct tti_sim_inode *i, char *folder, int flags)
 {
 	size_t index = free_index(sim);
 
-	sim->files.handles[index] = (struct tti_sim_handle){ .inode = i, .open = true, .flags = flags };
+	sim->files.handles[index] = (struct tti_sim_handle){ .inode = i, .folder = folder, .open = true, .flags = flags };
 	if (i != NULL)
 		i->opens++;
 	sim->net.open_fds++;
@@ -193,22 +93,22 @@ int tti_sim_file_close(struct tti_sim *sim, int fd)
 		return -EBADF;
 	h->open = false;
 	sim->net.open_fds--;
-	if (h->inode != NULL) {
-		h->inode->opens--;
-		free_if_gone(sim, h->inode);
-	}
+	tti_env_real.free(h->folder);
+	h->folder = NULL;
+	if (h->inode != NULL)
+		tti_sim_closed(sim, h->inode);
 	return 0;
 }
 
 /* An open file of these flags, or a code. */
 static long open_file(struct tti_sim *sim, const char *path, int flags, unsigned mode)
 {
-	struct inode *i = find(sim, path);
+	struct tti_sim_inode *i = tti_sim_find(sim, path);
 
 	if (sim->net.open_fds >= sim->net.fd_limit)
 		return -EMFILE;
 	if (i == NULL && (flags & O_DIRECTORY) != 0)
-		return open_handle(sim, NULL, flags);
+		return open_handle(sim, NULL, tti_sim_folder_name(path), flags);
 	if ((flags & O_DIRECTORY) != 0)
 		return -ENOTDIR;
 	if (i != NULL && (flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)
@@ -218,10 +118,10 @@ static long open_file(struct tti_sim *sim, const char *path, int flags, unsigned
 	if (i == NULL && tti_sim_fault(sim, TT_FAULT_FILE_ENOSPC))
 		return -ENOSPC;
 	if (i == NULL)
-		i = make(sim, path, mode);
+		i = tti_sim_make(sim, path, mode);
 	if ((flags & O_TRUNC) != 0 && (flags & O_ACCMODE) != O_RDONLY)
-		TT_IGNORE((int)resize(sim, i, 0)); /* shorter always works */
-	return open_handle(sim, i, flags);
+		TT_IGNORE((int)tti_sim_resize(sim, i, 0)); /* shorter always works */
+	return open_handle(sim, i, NULL, flags);
 }
 
 /* ---- the table ---- */
@@ -240,7 +140,7 @@ static long sim_open(const char *path, int flags, unsigned mode, bool *ret_file)
 
 static long sim_open_now(const char *path, int flags, bool *ret_file)
 {
-	if ((flags & (O_CREAT | O_TRUNC | O_DIRECTORY)) != 0 || find(tti_sim_here, path) == NULL || is_cold(tti_sim_here))
+	if ((flags & (O_CREAT | O_TRUNC | O_DIRECTORY)) != 0 || tti_sim_find(tti_sim_here, path) == NULL || is_cold(tti_sim_here))
 		return -EAGAIN;
 	return sim_open(path, flags, 0, ret_file);
 }
@@ -284,6 +184,23 @@ static long read_file(struct tti_sim *sim, int fd, void *buf, size_t n, int64_t 
 	return (long)n;
 }
 
+/* A disk that fills up in the middle of a write takes its beginning, and then nothing. */
+static long maybe_full(struct tti_sim *sim, size_t *n)
+{
+	bool was_filled = sim->files.filled;
+
+	sim->files.filled = false;
+	if (was_filled)
+		return -ENOSPC;
+	if (*n == 0 || !tti_sim_fault(sim, TT_FAULT_FILE_ENOSPC))
+		return 0;
+	if (*n == 1 || tti_sim_roll(sim, 2) == 0)
+		return -ENOSPC;
+	*n = 1 + (size_t)tti_sim_roll(sim, *n - 1);
+	sim->files.filled = true;
+	return 0;
+}
+
 static long write_file(struct tti_sim *sim, int fd, const void *buf, size_t n, int64_t offset)
 {
 	struct tti_sim_handle *h;
@@ -294,10 +211,12 @@ static long write_file(struct tti_sim *sim, int fd, const void *buf, size_t n, i
 		return rc;
 	if (tti_sim_fault(sim, TT_FAULT_FILE_EIO))
 		return -EIO;
-	if (tti_sim_fault(sim, TT_FAULT_FILE_ENOSPC))
-		return -ENOSPC;
+	rc = maybe_full(sim, &n);
+	if (rc < 0)
+		return rc;
+	n = maybe_less(sim, n);
 	to = (h->flags & O_APPEND) != 0 ? h->inode->len : offset < 0 ? h->position : (uint64_t)offset;
-	rc = put(sim, h->inode, buf, maybe_less(sim, n), to);
+	rc = tti_sim_put(sim, h->inode, buf, n, to);
 	if (offset < 0 && rc > 0)
 		h->position = to + (uint64_t)rc;
 	return rc;
@@ -323,16 +242,29 @@ static long sim_write_now(int fd, const void *buf, size_t n, int64_t offset)
 	return is_cold(tti_sim_here) ? -EAGAIN : sim_write(fd, buf, n, offset);
 }
 
-static long sync_file(struct tti_sim *sim, int fd)
+static long sync_file(struct tti_sim *sim, int fd, bool data_only)
 {
-	if (handle_of(sim, fd) == NULL)
+	const struct tti_sim_handle *h = handle_of(sim, fd);
+
+	if (h == NULL)
 		return -EBADF;
-	return tti_sim_fault(sim, TT_FAULT_FILE_EIO) ? -EIO : 0;
+	if (tti_sim_fault(sim, TT_FAULT_FILE_EIO))
+		return -EIO;
+	if (h->inode == NULL) {
+		tti_sim_sync_folder(sim, h->folder);
+		return 0;
+	}
+	if (tti_sim_is_dirty(h->inode) && tti_sim_fault(sim, TT_FAULT_FILE_SYNC_LOSS)) {
+		tti_sim_lose(sim, h->inode);
+		return -EIO;
+	}
+	tti_sim_sync(sim, h->inode, data_only);
+	return 0;
 }
 
 static long sim_sync(int fd, bool data_only)
 {
-	return traced("file sync", (uint64_t)fd, data_only, sync_file(tti_sim_here, fd));
+	return traced("file sync", (uint64_t)fd, data_only, sync_file(tti_sim_here, fd, data_only));
 }
 
 static long truncate_file(struct tti_sim *sim, int fd, uint64_t size)
@@ -342,7 +274,7 @@ static long truncate_file(struct tti_sim *sim, int fd, uint64_t size)
 
 	if (rc < 0)
 		return rc == -EBADF && handle_of(sim, fd) != NULL ? -EINVAL : rc;
-	return size > BYTES_MAX ? -EFBIG : resize(sim, h->inode, size);
+	return tti_sim_resize(sim, h->inode, size);
 }
 
 static long sim_truncate(int fd, uint64_t size)
@@ -353,7 +285,7 @@ static long sim_truncate(int fd, uint64_t size)
 static long stat_file(struct tti_sim *sim, int fd, const char *path, tt_file_info *ret_info)
 {
 	const struct tti_sim_handle *h = path == NULL ? handle_of(sim, fd) : NULL;
-	const struct inode *i = path != NULL ? find(sim, path) : h != NULL ? h->inode : NULL;
+	const struct tti_sim_inode *i = path != NULL ? tti_sim_find(sim, path) : h != NULL ? h->inode : NULL;
 
 	if (i == NULL && h != NULL)
 		*ret_info = (tt_file_info){ .mode = S_IFDIR | 0755u };
@@ -376,18 +308,17 @@ static long sim_set_mode(int fd, unsigned mode)
 
 	if (h == NULL || h->inode == NULL)
 		return -EBADF;
-	h->inode->mode = S_IFREG | (mode & 07777u);
+	tti_sim_set_mode(tti_sim_here, h->inode, mode);
 	return traced("file mode", (uint64_t)fd, mode, 0);
 }
 
 static long remove_name(struct tti_sim *sim, const char *path)
 {
-	struct inode *i = find(sim, path);
+	struct tti_sim_inode *i = tti_sim_find(sim, path);
 
 	if (i == NULL)
 		return -ENOENT;
-	set_name(i, NULL);
-	free_if_gone(sim, i);
+	tti_sim_remove(sim, i);
 	return 0;
 }
 
@@ -398,14 +329,12 @@ static long sim_remove(const char *path)
 
 static long rename_file(struct tti_sim *sim, const char *from, const char *to)
 {
-	struct inode *i = find(sim, from);
+	struct tti_sim_inode *i = tti_sim_find(sim, from);
 
 	if (i == NULL)
 		return -ENOENT;
-	if (strcmp(from, to) == 0)
-		return 0;
-	TT_IGNORE((int)remove_name(sim, to));
-	set_name(i, to);
+	if (strcmp(from, to) != 0)
+		tti_sim_rename(sim, i, to);
 	return 0;
 }
 
@@ -447,19 +376,11 @@ long tti_sim_file_operation(struct tti_sim *sim, const struct tti_io_op *op)
 
 void tti_sim_files_init(struct tti_sim *sim)
 {
-	tti_list_init(&sim->files.inodes);
+	tti_sim_mount(sim, sim->options->disk);
 }
 
 void tti_sim_files_fini(struct tti_sim *sim)
 {
-	struct tti_list *n;
-
-	while ((n = tti_list_pop_front(&sim->files.inodes)) != NULL) {
-		struct inode *i = TTI_CONTAINER_OF(n, struct inode, link);
-
-		tti_env_real.free(i->path);
-		tti_env_real.free(i->data);
-		tti_env_real.free(i);
-	}
+	tti_sim_unmount(sim, sim->options->disk);
 	tti_env_real.free(sim->files.handles);
 }

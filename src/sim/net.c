@@ -193,10 +193,8 @@ int tti_sim_event_open(struct tti_sim *sim)
 	return sock_new(sim, AF_UNSPEC, TTI_SOCK_EVENT, &s);
 }
 
-void tti_sim_event_set(struct tti_sim *sim, int fd)
+void tti_sim_event_set(struct tti_sim *sim, struct tti_sim_sock *s)
 {
-	struct tti_sim_sock *s = tti_sim_sock(sim, fd);
-
 	s->set = true;
 	tti_sim_sock_retry(sim, s);
 }

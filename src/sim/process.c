@@ -36,7 +36,7 @@ struct child {
 	const tt_sim_program_ *program;
 	const char *const *argv;             /* a copy, with its texts behind */
 	int pid;
-	int pidfd;                           /* -1: closed before it was named */
+	struct tti_sim_sock *pidfd;          /* a count held: its number may be closed before we end */
 	int numbers[TTI_STREAMS];            /* its ends, until its task has named them; -1: none */
 	struct tti_scope scope;              /* around its task */
 	struct tti_msg signal;               /* to its task's home */
@@ -74,7 +74,7 @@ static struct child *by_pidfd(int pidfd)
 	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
 		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
 
-		if (c->pidfd == pidfd && !c->taken)
+		if (c->pidfd == tti_sim_sock(tti_sim_here, pidfd) && !c->taken)
 			return c;
 	}
 	return NULL;
@@ -136,8 +136,7 @@ static void child_exit(struct tt_task *t)
 	c->status = c->killed_by != 0 ? -c->killed_by : rc < 0 ? 1 : rc & 0xff;
 	c->ended = true;
 	tti_sim_trace(sim, TTI_SIM_EVENT, "child ends", (uint64_t)c->pid, (uint64_t)(int64_t)c->status);
-	if (c->pidfd >= 0)
-		tti_sim_event_set(sim, c->pidfd);
+	tti_sim_event_set(sim, c->pidfd);
 }
 
 static const struct tti_life_ops child_life = { .start = tti_root_task_begin, .exit = child_exit };
@@ -207,8 +206,12 @@ static int make_streams(struct tti_sim *sim, struct tti_process_start *s, struct
 	for (int i = 0; i < TTI_STREAMS && rc == 0; i++)
 		rc = make_stream(sim, s, c, i);
 	if (rc == 0)
-		rc = c->pidfd = tti_sim_event_open(sim);
-	return rc < 0 ? rc : 0;
+		rc = s->pidfd = tti_sim_event_open(sim);
+	if (rc < 0)
+		return rc;
+	c->pidfd = tti_sim_sock(sim, s->pidfd);
+	tti_sim_sock_hold(c->pidfd);
+	return 0;
 }
 
 /* On a worker of the oracle's choice. */
@@ -229,9 +232,11 @@ static int make_task(struct tti_sim *sim, struct child *c)
 	return t != NULL ? 0 : -ENOMEM;
 }
 
-static void child_free(struct child *c)
+static void child_free(struct tti_sim *sim, struct child *c)
 {
 	tti_list_unlink(&c->link);
+	if (c->pidfd != NULL)
+		tti_sim_sock_put(sim, c->pidfd);
 	tti_env_real.free((void *)(uintptr_t)c->argv);
 	tti_env_real.free(c);
 }
@@ -245,9 +250,10 @@ static void undo(struct tti_sim *sim, struct tti_process_start *s, struct child 
 			tti_sim_close(sim, s->our_ends[i]);
 		s->our_ends[i] = -1;
 	}
-	if (c->pidfd >= 0)
-		tti_sim_close(sim, c->pidfd);
-	child_free(c);
+	if (s->pidfd >= 0)
+		tti_sim_close(sim, s->pidfd);
+	s->pidfd = -1;
+	child_free(sim, c);
 }
 
 static struct child *child_new(struct tti_sim *sim, const tt_sim_program_ *program, const char *const *argv)
@@ -255,7 +261,7 @@ static struct child *child_new(struct tti_sim *sim, const tt_sim_program_ *progr
 	struct child *c = must(tti_env_real.alloc(sizeof(*c)));
 
 	*c = (struct child){
-		.program = program, .argv = copy_argv(argv), .pid = FIRST_PID + (int)sim->n_children++, .pidfd = -1,
+		.program = program, .argv = copy_argv(argv), .pid = FIRST_PID + (int)sim->n_children++,
 		.numbers = { -1, -1, -1 },
 	};
 	tti_list_push_back(&sim->children, &c->link);
@@ -283,7 +289,6 @@ static int start(struct tti_sim *sim, struct tti_process_start *s)
 		return rc;
 	}
 	s->pid = c->pid;
-	s->pidfd = c->pidfd;
 	return 0;
 }
 
@@ -355,27 +360,41 @@ static void sim_discard(int pid)
 {
 	struct child *c = by_pid(pid);
 
+	TT_REQUIRE(c != NULL, "simulator: no child %d", pid);
 	TT_IGNORE(signal_child(c, SIGKILL));
-	c->pidfd = -1; /* the number was closed, and is somebody else's by now */
 	c->taken = true;
+}
+
+/* Whose task, or whose task's descendant, t is; NULL: the program's own. */
+static struct child *child_of(const struct tti_sim *sim, const struct tt_task *t)
+{
+	const struct tti_scope *s = t->scope;
+
+	while (s->parent != NULL)
+		s = s->parent;
+	TTI_LIST_FOR_EACH (n, &sim->children) {
+		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
+
+		if (&c->scope == s)
+			return c;
+	}
+	return NULL;
+}
+
+bool tti_sim_in_child(const struct tti_sim *sim)
+{
+	const struct tt_task *t = tti_current();
+
+	return t != NULL && child_of(sim, t) != NULL;
 }
 
 void tt_sim_catch_sigterm(void)
 {
-	const struct tti_scope *s = tti_current_or_panic("tt_sim_catch_sigterm")->scope;
+	const struct tt_task *t = tti_current_or_panic("tt_sim_catch_sigterm");
+	struct child *c = t != NULL && tti_sim_here != NULL ? child_of(tti_sim_here, t) : NULL;
 
-	while (s->parent != NULL)
-		s = s->parent;
-	TT_REQUIRE(tti_sim_here != NULL, "tt_sim_catch_sigterm: called outside a simulation");
-	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
-		struct child *c = TTI_CONTAINER_OF(n, struct child, link);
-
-		if (&c->scope == s) {
-			c->catches = true;
-			return;
-		}
-	}
-	tti_panic(TT_SITE, "tt_sim_catch_sigterm: called outside a TT_SIM_PROGRAM()");
+	TT_REQUIRE(c != NULL, "tt_sim_catch_sigterm: called outside a TT_SIM_PROGRAM()");
+	c->catches = true;
 }
 
 /* ---- its end ---- */
@@ -403,7 +422,7 @@ void tti_sim_children_fini(struct tti_sim *sim)
 	struct tti_list *n;
 
 	while ((n = tti_list_first(&sim->children)) != NULL)
-		child_free(TTI_CONTAINER_OF(n, struct child, link));
+		child_free(sim, TTI_CONTAINER_OF(n, struct child, link));
 }
 
 const struct tti_process_ops tti_sim_process_ops = {

@@ -662,9 +662,9 @@ static void close_runtime(struct tti_sim *sim)
 
 static void world_free(struct tti_sim *sim)
 {
+	tti_sim_children_fini(sim);
 	tti_sim_net_fini(sim);
 	tti_sim_files_fini(sim);
-	tti_sim_children_fini(sim);
 	while (tti_sim_next_event(sim) != NULL) {
 		/* Segments to ends that are closed: they free themselves when they arrive. */
 		sim->now = tti_sim_next_event(sim)->at;
@@ -747,7 +747,7 @@ int tti_sim_run(const tt_sim_options *options, const struct tt_task_type *type, 
 	TT_REQUIRE(tti_sim_here == NULL, "tt_sim_run at %s: called inside a simulation", site);
 	sim = world_new(options != NULL ? options : &none, type->name);
 	tti_sim_here = sim;
-	env = tti_env_bind(&tti_sim_env);
+	env = tti_env_bind(setup != NULL && setup->env != NULL ? setup->env : &tti_sim_env);
 	tti_panic_hook = panic_hook;
 	rc = run_world(sim, type, args, site, setup);
 	tti_error_clear(&sim->root.err);

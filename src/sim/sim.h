@@ -12,7 +12,7 @@
  *             net.c    sockets as the kernel keeps them: buffers, backlog, ports
  *             stream.c the two directions of a connection
  *             process.c child processes: tasks under a registered name
- *             file.c   files in memory
+ *             file.c   calls on files; disk*.c their names and bytes, and what a power cut leaves
  *             driver.c operations: effect at one time, completion at a later one
  *             schedule.c the choices of a run, to repeat and to vary
  *             oracle.c which task, which worker: random walk, PCT, replay
@@ -111,7 +111,6 @@ void tti_sim_faults_init(struct tti_sim *sim, uint64_t allowed);
 bool tti_sim_fault(struct tti_sim *sim, enum tt_fault kind);
 /* For rolls that are no fault of their own: [0, n), n > 0. */
 uint64_t tti_sim_roll(struct tti_sim *sim, uint64_t n);
-const char *tti_sim_fault_name(enum tt_fault kind);
 
 /* ---- env.c ---- */
 
@@ -143,7 +142,7 @@ int tti_sim_pair(struct tti_sim *sim, int ret_fds[2]);
 int tti_sim_pipe(struct tti_sim *sim, int ret_fds[2]);
 /* A descriptor that is readable once it was set. */
 int tti_sim_event_open(struct tti_sim *sim);
-void tti_sim_event_set(struct tti_sim *sim, int fd);
+void tti_sim_event_set(struct tti_sim *sim, struct tti_sim_sock *s);
 int tti_sim_bind(struct tti_sim *sim, int fd, const void *addr, uint32_t len);
 int tti_sim_listen(struct tti_sim *sim, int fd, int backlog);
 int tti_sim_name(struct tti_sim *sim, int fd, bool peer, void *addr, uint32_t *len);
@@ -167,6 +166,13 @@ bool tti_sim_fd_is_open(const struct tti_sim *sim, int fd);
 
 struct tti_sim_files {
 	struct tti_list inodes;              /* with a name, or open */
+	struct tti_list ghosts;              /* neither, but the disk may still have them; disk.h */
+	struct tti_list changes_of_names;    /* that are not on the disk, oldest first */
+	size_t n_changes;                    /* of those */
+	uint64_t changes;                    /* of bytes and lengths so far: the time of the disk */
+	bool filled;                         /* the next write finds no room */
+	void (*on_place)(struct tti_sim *sim, const char *before, void *data); /* disk.c; may be NULL */
+	void *on_place_data;
 	struct tti_sim_handle *handles;      /* [room]; number TTI_SIM_FILE_FIRST + index */
 	size_t room;
 	uint64_t next_inode;
@@ -187,6 +193,8 @@ int tti_sim_file_close(struct tti_sim *sim, int fd);
 /* ---- process.c ---- */
 
 extern const struct tti_process_ops tti_sim_process_ops;
+/* The running task is a child's: its memory and its calls are not the program's. */
+bool tti_sim_in_child(const struct tti_sim *sim);
 void tti_sim_children_init(struct tti_sim *sim);
 void tti_sim_children_fini(struct tti_sim *sim);
 
@@ -326,6 +334,7 @@ struct tti_sim_setup {
 	struct tti_sim_schedule *ret_schedule; /* NULL, or: keep the choices, and hand them over at the end */
 	const char *record_path;             /* where they go when it fails; may be NULL */
 	bool every_checkpoint;               /* each call that looks for a cancel is a point */
+	const struct tti_env_ops *env;       /* over tti_sim_env, for the whole run; NULL: none */
 	uint64_t ret_points[TTI_SIM_POINTS];
 	uint64_t ret_points_seen;
 };

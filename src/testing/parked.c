@@ -35,7 +35,7 @@ static void fill(struct tti_census *c, const struct tti_worker *w, const struct 
 		c->alive++;
 		c->busy += t != self && t->state != TTI_TASK_PARKED;
 	}
-	c->slices = w->slices;
+	TTI_PLAIN_WRITE(c->slices, w->slices);
 }
 
 static void fill_form(struct tti_msg *m)
@@ -53,7 +53,7 @@ static void add(struct tti_census *to, const struct tti_census *c)
 {
 	to->alive += c->alive;
 	to->busy += c->busy;
-	to->slices += c->slices;
+	to->slices += TTI_PLAIN_READ(c->slices);
 }
 
 /* One thread has all the workers. */
@@ -86,8 +86,8 @@ static void take_real(struct tti_census *ret)
 		if (rt->workers[i] != here)
 			rt->workers[i]->home.ops->post(&rt->workers[i]->home, &forms[i].msg);
 	}
-	/* acq_rel: pairs with the one in fill_form(). */
-	if (tti_fetch_sub_acq_rel(&c.left, 1) != 1)
+	/* acquire: pairs with the one in fill_form(); nothing is passed on to the others. */
+	if (tti_fetch_sub_acquire(&c.left, 1) != 1)
 		tti_park(&c.waiter);
 	fill(&sum, here, tti_current());
 	for (unsigned i = 0; i < rt->n_workers; i++)

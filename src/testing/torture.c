@@ -9,6 +9,8 @@
  *             because the slices of the workers are one call long.
  * Repeatable  The same seed gives the same run up to the place, so that places can be
  *             counted in one run and found in another.
+ * Pairs       With options.pairs also two strikes in one run, the second from further out: a cancel
+ *             of the scope around the one that was struck first, while that is being left.
  * Checks      The simulator counts records, descriptors and operations after each run;
  *             the scenario's own check counts what it cares for.
  */
@@ -24,6 +26,8 @@
 #include "testing/kit.h"
 
 #define FAR TT_HOUR(1000)
+/* Of all pairs so many are run; which ones says the seed. */
+#define PAIRS_MAX 10000
 #define FAULTS_DEFAULT (TT_FAULT_BIT(TT_FAULT_LATE_COMPLETION) | TT_FAULT_BIT(TT_FAULT_CANCEL_RACE))
 
 struct torture {
@@ -33,7 +37,9 @@ struct torture {
 	const char *site;
 	const char *name;
 	bool deadline;
-	struct tti_scope *scope;             /* around the scenario, while it runs */
+	struct tti_scope *scope, *outer;     /* around the scenario, while it runs; around that */
+	uint64_t second;                     /* the place of the second strike; 0: none */
+	bool struck;                         /* once */
 	struct tti_sim_setup setup;
 	tt_torture_result result;
 };
@@ -53,13 +59,22 @@ static TT_TASK(tortured, (struct torture *, t))
 {
 	int rc;
 
+	TT_SCOPE(outer, TT_NEVER);
 	TT_SCOPE(s, t->deadline ? FAR : TT_NEVER);
+	t->outer = (struct tti_scope *)(void *)&outer;
 	t->scope = (struct tti_scope *)(void *)&s;
 	tti_sim_count_points(tti_sim_here, true);
 	rc = call_scenario(t);
 	tti_sim_count_points(tti_sim_here, false);
 	t->scope = NULL;
-	return tt_scope_end(&s, rc);
+	return tt_scope_end(&outer, tt_scope_end(&s, rc));
+}
+
+static void cancel(struct tti_home *home, struct tti_scope *scope)
+{
+	tti_home_here = home;
+	tti_scope_cancel(scope, TTI_CAUSE_CANCELLER, TT_ECANCELED);
+	tti_home_here = NULL;
 }
 
 /* Between two turns, no worker at home. */
@@ -72,14 +87,18 @@ static void strike(struct tti_sim *sim, void *data)
 		return;
 	home = t->scope->owner->home;
 	sim->urgent = home->index + 1;
+	if (t->struck) {
+		cancel(home, t->outer);
+		return;
+	}
+	t->struck = true;
+	sim->strike_at = t->second;
 	if (t->deadline) {
 		/* Past the tick of the wheel that the deadline falls into. */
 		sim->now = t->scope->timer.deadline + (INT64_C(1) << TTI_WHEEL_TICK_SHIFT);
 		return;
 	}
-	tti_home_here = home;
-	tti_scope_cancel(t->scope, TTI_CAUSE_CANCELLER, TT_ECANCELED);
-	tti_home_here = NULL;
+	cancel(home, t->scope);
 }
 
 static bool was_cut(int rc)
@@ -98,8 +117,12 @@ static int run_once(struct torture *t, uint64_t strike_at)
 	char what[200];
 	int rc;
 
-	snprintf(what, sizeof(what), "%s, %s at place %llu,", t->name, t->deadline ? "out of time" : "cancelled",
-	         (unsigned long long)strike_at);
+	t->struck = false;
+	snprintf(what, sizeof(what), "%s, %s at place %llu, cancelled at %llu,", t->name,
+	         t->deadline ? "out of time" : "cancelled", (unsigned long long)strike_at, (unsigned long long)t->second);
+	if (t->second == 0)
+		snprintf(what, sizeof(what), "%s, %s at place %llu,", t->name, t->deadline ? "out of time" : "cancelled",
+		         (unsigned long long)strike_at);
 	t->setup = (struct tti_sim_setup){
 		.strike_at = strike_at, .strike = strike, .data = t, .every_checkpoint = true, .name = what,
 	};
@@ -123,6 +146,20 @@ static uint32_t failures(void)
 	return tti_load_relaxed(&tti_test_shared->failures);
 }
 
+/* Struck at one place, and again at each that this run passes then. */
+static void run_pairs(struct torture *t, uint64_t first, uint64_t places, uint32_t before)
+{
+	uint64_t last = t->setup.ret_points_seen, every = places * places / (2 * PAIRS_MAX) + 1;
+
+	for (uint64_t i = first + 1; i <= last && failures() == before; i++) {
+		if ((first * places + i + t->options->seed) % every != 0)
+			continue;
+		t->second = i;
+		run_once(t, first);
+		t->second = 0;
+	}
+}
+
 intptr_t tt_verb_torture_(void *on, const tt_task_type *type, const void *args, const char *site)
 {
 	static const tt_torture_options none;
@@ -140,8 +177,11 @@ intptr_t tt_verb_torture_(void *on, const tt_task_type *type, const void *args, 
 	t.result.checkpoints = t.setup.ret_points[TTI_SIM_AT_CHECKPOINT] + t.setup.ret_points[TTI_SIM_AT_PARK];
 	t.result.wakes = t.setup.ret_points[TTI_SIM_AT_WAKE];
 	t.result.effects = t.setup.ret_points[TTI_SIM_AT_EFFECT];
-	for (uint64_t i = 1; i <= places && failures() == before; i++)
+	for (uint64_t i = 1; i <= places && failures() == before; i++) {
 		run_once(&t, i);
+		if (t.options->pairs)
+			run_pairs(&t, i, places, before);
+	}
 	if (request->ret_result != NULL)
 		*request->ret_result = t.result;
 	return failures() != before ? 1 : 0;

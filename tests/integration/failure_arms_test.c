@@ -82,7 +82,7 @@ TT_TEST(arms, a_decided_send_leaves_the_room)
 {
 	int_chan ch;
 	int got = 0;
-	tt_slot slot;
+	tt_slot slot = { 0 };
 
 	REQUIRE_OK(tt_chan_init(&ch, 1));
 	EXPECT_EQ(decided(TT_ON_SEND(&ch, &(int){ 1 })), TTI_ARM_TAKEN);

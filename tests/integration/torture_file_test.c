@@ -16,7 +16,7 @@
 TT_TEST_MAIN()
 
 /* For what counts up after a run: longer than the hours by which a deadline is struck. */
-#define UNCUT(expr) TT_SHIELDED(TT_SEC(1000000000), expr)
+#define UNCUT(expr) UNREFUSED(TT_SHIELDED(TT_SEC(1000000000), expr))
 
 /* ---- one open file ---- */
 
@@ -85,7 +85,9 @@ static int open_new(struct ledger *l)
 	tt_fd *fd = NULL;
 	int rc = tt_file_open("f", O_WRONLY | O_CREAT | O_EXCL, 0600, &fd);
 
-	EXPECT_CODE(UNCUT(tt_file_stat_path("f", &info)), rc == 0 ? 0 : TT_ENOENT);
+	/* One that found no memory for its handle has made the file all the same. */
+	if (rc != TT_ENOMEM)
+		EXPECT_CODE(UNCUT(tt_file_stat_path("f", &info)), rc == 0 ? 0 : TT_ENOENT);
 	l->made += rc == 0;
 	tt_fd_close(fd);
 	return rc;
@@ -151,7 +153,10 @@ static TT_TASK(replaced, (struct ledger *, l))
 	(void)l;
 	TT_TRY(tt_file_replace("f", "the old contents", 16));
 	rc = tt_file_replace("f", "new", 3);
-	EXPECT_TRUE(holds(rc == 0 ? "new" : "the old contents"));
+	if (rc == 0 || rc == TT_ECANCELED)
+		EXPECT_TRUE(holds(rc == 0 ? "new" : "the old contents"));
+	else /* the last step, which makes it last, may be the one that failed */
+		EXPECT_TRUE(holds("new") || holds("the old contents"));
 	if (rc < 0)
 		return rc;
 	rc = tt_file_read_all("f", back, sizeof(back));

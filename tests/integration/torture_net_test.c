@@ -67,7 +67,7 @@ static void take_the_rest(struct ledger *l, tt_fd *fd)
 	int n;
 
 	TT_IGNORE(TT_SHIELDED(TT_SEC(1), tt_sleep(TT_MS(1))));
-	while ((n = tt_try_read(fd, buf, sizeof(buf))) > 0)
+	while ((n = UNREFUSED(tt_try_read(fd, buf, sizeof(buf)))) > 0)
 		l->received += (size_t)n;
 }
 
@@ -179,7 +179,7 @@ static TT_TASK(passes_fds, (struct ledger *, l))
 	rc = over_way(l, way);
 	TT_IGNORE(tt_fd_shutdown(way[0], SHUT_WR)); /* if nobody came to it */
 	/* Longer than the hours by which a deadline is struck. */
-	EXPECT_EQ(TT_SHIELDED(TT_SEC(1000000000), take_fds(l, way[1])), 0);
+	EXPECT_EQ(UNREFUSED(TT_SHIELDED(TT_SEC(1000000000), take_fds(l, way[1]))), 0);
 	tt_fd_close(way[0]);
 	tt_fd_close(way[1]);
 	return rc;
@@ -365,7 +365,7 @@ static int over_pair(struct ledger *l, tt_fd *file)
 
 	TT_TRY(tt_pair(ends));
 	rc = send_and_read(l, ends, file);
-	while ((n = tt_try_read(ends[1], rest, sizeof(rest))) > 0)
+	while ((n = UNREFUSED(tt_try_read(ends[1], rest, sizeof(rest)))) > 0)
 		l->received += (size_t)n;
 	tt_fd_close(ends[0]);
 	tt_fd_close(ends[1]);

@@ -505,7 +505,7 @@ static int over_pair(struct ledger *l, stream_fn *write, stream_fn *read)
 
 	TT_TRY(tt_pair(fds));
 	rc = both_ends(l, fds, write, read);
-	while ((n = tt_try_read(fds[1], rest, sizeof(rest))) > 0)
+	while ((n = UNREFUSED(tt_try_read(fds[1], rest, sizeof(rest)))) > 0)
 		l->received += (size_t)n;
 	tt_fd_close(fds[0]);
 	tt_fd_close(fds[1]);

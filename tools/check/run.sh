@@ -11,12 +11,16 @@
 # and defines tier_run(), which counts with the helpers of lib.sh (pass, fail, skip,
 # absent). It runs in a subshell; its output goes to build/check/NAME.log. A tier that
 # returns non-zero, or counts nothing without saying why, has failed.
+#
+# The page at the end is also in build/check/summary.txt (build/night/summary.txt): counts,
+# times against budgets, and the figures that a README may quote, from the tiers' notes and
+# from what tests say about their own work (tools/figures.py).
 set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
 
-tiers='deps build unit tidy clang asan tsan laws promises plants model seeds replay fuzz seccomp aarch64 up gateway durability'
+tiers='deps build unit tidy clang asan tsan msan memcheck laws promises plants model linear seeds replay fuzz seccomp limits aarch64 guests up gateway coverage durability'
 mode=check fresh='' only=''
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -82,7 +86,13 @@ state=$TT_CHECK_DIR/state
 print=''
 if [ $mode = night ]; then
 	print=$(fingerprint)
-	[ -z "$fresh" ] || rm -f "$state"
+	export TT_NIGHT_PRINT="$print"
+	[ -z "$fresh" ] || rm -f "$state" "$TT_CHECK_DIR"/*.next
+	missing=''
+	for tool in valgrind:valgrind qemu-system-x86_64:qemu-system-x86 busybox:busybox-static clang-19:clang-19; do
+		command -v "${tool%%:*}" >/dev/null 2>&1 || missing="$missing ${tool##*:}"
+	done
+	[ -z "$missing" ] || printf 'dev: a night does more after: apt-get install%s\n' "$missing"
 fi
 
 # "passed failed skipped" of a tier's result file.
@@ -118,10 +128,19 @@ run_tier() { # name
 	printf 'seconds %s\n' $seconds >>"$result"
 }
 
-report_tier() { # name budget
+# Seconds that a tier may take.
+budget_of() { # name
+	budget=$(sed -n 's/^tier_budget=\([0-9]*\).*/\1/p' "tools/check/$1.sh")
+	if [ $mode = night ]; then
+		budget=$(sed -n 's/^tier_budget_night=\([0-9]*\).*/\1/p' "tools/check/$1.sh")
+	fi
+	echo "${budget:-3600}"
+}
+
+report_tier() { # name
 	result=$TT_CHECK_DIR/$1.result
-	# shellcheck disable=SC2046  # three numbers
-	set -- "$1" "$2" $(totals "$result")
+	# shellcheck disable=SC2046  # four numbers
+	set -- "$1" $(budget_of "$1") $(totals "$result")
 	seconds=$(words_of "$result" seconds)
 	over=''
 	[ "$seconds" -le "$2" ] || over=' OVER BUDGET'
@@ -131,8 +150,8 @@ report_tier() { # name budget
 	fi
 	verdict=ok
 	[ "$4" -eq 0 ] || verdict=FAILED
-	printf '%-11s %-8s %4s s of %4s s%s  %5s passed %3s failed %3s skipped\n' \
-		"$1" $verdict "$seconds" "$2" "$over" "$3" "$4" "$5"
+	printf '%-11s %-8s %5s s of %5s s  %6s passed %3s failed %3s skipped%s\n' \
+		"$1" $verdict "$seconds" "$2" "$3" "$4" "$5" "$over"
 }
 
 show_failure() { # name
@@ -142,40 +161,101 @@ show_failure() { # name
 	printf -- '----\n'
 }
 
-began=$(date +%s)
+# ---- the page ----------------------------------------------------------------------
+
+# Of a tier's notes so many are on the page; its .result file has all.
+notes_max=6
+# All tiers of a check together, on two cores with the dependencies installed.
+total_budget=1500
+
+heading() {
+	printf '======== ./dev check'
+	[ $mode = check ] || printf ' --%s' $mode
+	[ -z "$only" ] || printf ' --only %s' "$(echo "$only" | tr ' ' ',')"
+	printf ': %s, %s cores' "$(LC_ALL=C date '+%Y-%m-%d %H:%M')" "$(nproc 2>/dev/null || echo '?')"
+	if commit=$(git rev-parse --short HEAD 2>/dev/null); then
+		[ -z "$(git status --porcelain 2>/dev/null)" ] || commit="$commit and changes"
+		printf ', %s' "$commit"
+	fi
+	printf ' ========\n'
+}
+
+notes_of() { # name
+	words_of "$TT_CHECK_DIR/$1.result" note | awk -v max=$notes_max -v file="$TT_CHECK_DIR/$1.result" '
+		NR <= max { print "            " $0 }
+		END { if (NR > max) print "            ... " NR - max " more in " file }'
+	words_of "$TT_CHECK_DIR/$1.result" why | sed 's/^/            FAILED: /' | head -n 20
+}
+
+# What the tests say about their own work, added up; figures.txt beside it has each.
+figures() {
+	have_results=''
+	for tier in unit model linear; do
+		case " $tiers " in
+		*" $tier "*) have_results="$have_results $TT_CHECK_DIR/$tier-*.xml $TT_CHECK_DIR/$tier.out" ;;
+		esac
+	done
+	[ -n "$have_results" ] && command -v python3 >/dev/null 2>&1 || return 0
+	# shellcheck disable=SC2086  # patterns, which the tool expands
+	text=$(tools/figures.py --long "$TT_CHECK_DIR/figures.txt" $have_results) || return 0
+	[ -n "$text" ] || return 0
+	printf '\nfigures (each in %s)\n%s\n' "$TT_CHECK_DIR/figures.txt" "$text"
+}
+
+total_line() { # seconds
+	if [ $mode = check ] && [ -z "$only" ]; then
+		verdict=''
+		[ "$1" -le $total_budget ] || verdict=' OVER BUDGET'
+		printf '\ntotal       %s s of %s s (%s min)%s\n' "$1" $total_budget $((total_budget / 60)) "$verdict"
+	else
+		printf '\ntotal       %s s\n' "$1"
+	fi
+	[ -z "$over_list" ] || printf 'over        %s\n' "$over_list"
+}
+
+# Sets passed and failed as well.
+page() {
+	passed=0 failed=0 skipped=0 spent=0 over_list=''
+	heading
+	for tier in $tiers; do
+		report_tier "$tier"
+		notes_of "$tier"
+		seconds=$(words_of "$TT_CHECK_DIR/$tier.result" seconds)
+		budget=$(budget_of "$tier")
+		spent=$((spent + seconds))
+		[ "$seconds" -le "$budget" ] || over_list="$over_list$tier by $((seconds - budget)) s  "
+		# shellcheck disable=SC2046  # three numbers
+		set -- $(totals "$TT_CHECK_DIR/$tier.result")
+		passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+	done
+	figures
+	total_line $spent
+	printf '%s skipped\n%s passed, %s failed\n' $skipped $passed $failed
+}
+
+# ---- the run -----------------------------------------------------------------------
+
 for tier in $tiers; do
 	about=$(sed -n "s/^tier_about='\(.*\)'/\1/p" "tools/check/$tier.sh")
-	budget=$(sed -n 's/^tier_budget=\([0-9]*\).*/\1/p' "tools/check/$tier.sh")
-	if [ $mode = night ]; then
-		budget=$(sed -n 's/^tier_budget_night=\([0-9]*\).*/\1/p' "tools/check/$tier.sh")
-		budget=${budget:-3600}
-		if grep -qsx "$tier $print" "$state" && [ -s "$TT_CHECK_DIR/$tier.result" ]; then
-			printf '== %s: passed earlier tonight\n' "$tier"
-			continue
-		fi
+	if [ $mode = night ] && grep -qsx "$tier $print" "$state" && [ -s "$TT_CHECK_DIR/$tier.result" ]; then
+		printf '== %s: passed earlier tonight\n' "$tier"
+		continue
 	fi
-	printf '== %s: %s (budget %s s)\n' "$tier" "$about" "$budget"
+	printf '== %s: %s (budget %s s)\n' "$tier" "$about" "$(budget_of "$tier")"
 	run_tier "$tier"
-	report_tier "$tier" "$budget"
+	report_tier "$tier"
 	if grep -q '^fail ' "$TT_CHECK_DIR/$tier.result"; then
 		show_failure "$tier"
-	elif [ $mode = night ]; then
+	elif [ $mode = night ] && [ "$(fingerprint)" = "$print" ]; then
 		echo "$tier $print" >>"$state"
 	fi
 done
 
-printf '\n======== summary (%s) ========\n' $mode
-passed=0 failed=0 skipped=0
-for tier in $tiers; do
-	budget=$(sed -n 's/^tier_budget=\([0-9]*\).*/\1/p' "tools/check/$tier.sh")
-	[ $mode != night ] || budget=$(sed -n 's/^tier_budget_night=\([0-9]*\).*/\1/p' "tools/check/$tier.sh")
-	report_tier "$tier" "${budget:-3600}"
-	words_of "$TT_CHECK_DIR/$tier.result" note | sed 's/^/            /'
-	words_of "$TT_CHECK_DIR/$tier.result" why | sed 's/^/            FAILED: /' | head -n 20
-	# shellcheck disable=SC2046  # three numbers
-	set -- $(totals "$TT_CHECK_DIR/$tier.result")
-	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
-done
-printf '\n%s s in all, %s skipped\n' $(($(date +%s) - began)) $skipped
-printf '%s passed, %s failed\n' $passed $failed
+# A part of the tiers is no summary of the check.
+file=$TT_CHECK_DIR/summary.txt
+[ $mode != quick ] || file=$TT_CHECK_DIR/summary-quick.txt
+[ -z "$only" ] || file=$TT_CHECK_DIR/summary-only.txt
+page >"$file"
+echo
+cat "$file"
 [ $failed -eq 0 ]

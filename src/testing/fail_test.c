@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fail_test.c - torture by failure finds what it is for: scenarios with one mistake each, which it has to
+ * name, and sound ones, whose places it has to count.
+ *
+ * test-on: sim2 epoll2
+ * test-timeout: 300
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include <tutti/testing.h>
+#include <tutti/tutti.h>
+
+#include "env/env.h"
+#include "testing/fail.h"
+#include "testing/stderr_testkit.h"
+
+/* What a torture that is meant to fail says; its failures are not this test's. */
+struct trial {
+	struct tti_test_shared shared;
+	struct tti_test_shared *before;
+	struct stderr_capture capture;
+};
+
+static void trial_begin(struct trial *t)
+{
+	memset(&t->shared, 0, sizeof(t->shared));
+	t->before = tti_test_shared;
+	tti_test_shared = &t->shared;
+	t->capture = stderr_capture_begin();
+}
+
+static const char *trial_end(struct trial *t)
+{
+	tti_test_shared = t->before;
+	return stderr_capture_end(&t->capture);
+}
+
+/* Runs the torture; on real workers with a short time limit. */
+#define SAYS(text, torture) \
+	{ \
+		struct trial trial; \
+		const char *said; \
+		intptr_t rc; \
+		tti_failing_time_limit = TT_SEC(2); \
+		trial_begin(&trial); \
+		rc = (torture); \
+		said = trial_end(&trial); \
+		EXPECT_EQ(rc, 1); \
+		if (!EXPECT_TRUE(strstr(said, text) != NULL)) \
+			tt_test_note("it said: %.600s", said); \
+	}
+
+/* ---- memory ---- */
+
+/* Three allocations; the mistake is in the way out after the third. */
+static int three(bool leaks)
+{
+	void *p[3] = { NULL, NULL, NULL };
+	int rc = 0;
+
+	for (int i = 0; i < 3 && rc == 0; i++) {
+		p[i] = tti_env_alloc(64);
+		if (p[i] == NULL)
+			rc = TT_ENOMEM;
+	}
+	tti_env_free(p[0]);
+	if (rc == 0 || !leaks || p[1] == NULL)
+		tti_env_free(p[1]);
+	tti_env_free(p[2]);
+	return rc;
+}
+
+static TT_TASK(takes_three)
+{
+	return three(false);
+}
+
+static TT_TASK(leaks_one)
+{
+	return three(true);
+}
+
+/* Each alone and each with all that follow: six runs, and all of them fail. */
+TT_TEST_PLAIN(fail, every_allocation_is_refused_once_and_for_good)
+{
+	tt_torture_options o = { .workers = 1 };
+	tt_torture_result r;
+
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &r, takes_three), 0);
+	EXPECT_EQ(r.runs, 2 * r.places);
+	if (tt_test_on() == TT_ON_SIM) {
+		EXPECT_EQ(r.places, 3);
+		EXPECT_EQ(r.cut, 6);
+	} else {
+		EXPECT_GT(r.places, 3); /* and those of the runtime itself */
+		EXPECT_GE(r.cut, 6);
+	}
+}
+
+TT_TEST_PLAIN(fail, memory_that_is_kept_after_a_refusal_is_found)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	SAYS("1 allocations and 0 mapped bytes are left", TT_ALLOC_TORTURE(&o, NULL, leaks_one));
+}
+
+static TT_TASK(hides_the_cause)
+{
+	return three(false) < 0 ? tt_fail(TT_EINVAL, "no idea why") : 0;
+}
+
+static TT_TASK(keeps_the_cause)
+{
+	return tt_wrap(three(false), "three");
+}
+
+TT_TEST_PLAIN(fail, a_code_that_does_not_say_what_was_refused_is_found)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	SAYS("EINVAL), whose chain does not say why", TT_ALLOC_TORTURE(&o, NULL, hides_the_cause));
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, NULL, keeps_the_cause), 0);
+	o.code = TT_EINVAL;
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, NULL, hides_the_cause), 0);
+}
+
+static unsigned checks, bad;
+
+static void count_checks(void *context, int rc)
+{
+	(void)context;
+	checks++;
+	bad += rc < 0 && rc != TT_ENOMEM;
+}
+
+TT_TEST_PLAIN(fail, every_run_is_checked)
+{
+	tt_torture_options o = { .workers = 1, .check = count_checks };
+	tt_torture_result r;
+
+	if (tt_test_on() != TT_ON_SIM)
+		tt_test_skip("there the check is asked in the process of the run");
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &r, takes_three), 0);
+	EXPECT_EQ(checks, r.runs + 2);
+	EXPECT_EQ(bad, 0);
+}
+
+static TT_TASK(takes_one_unseen)
+{
+	void *p;
+
+	tt_test_torture_hold(true);
+	p = tti_env_alloc(64);
+	tt_test_torture_hold(false);
+	EXPECT_TRUE(p != NULL);
+	tti_env_free(p);
+	return three(false);
+}
+
+TT_TEST_PLAIN(fail, what_is_held_is_not_refused)
+{
+	tt_torture_options o = { .workers = 1 };
+	tt_torture_result r;
+
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &r, takes_one_unseen), 0);
+	if (tt_test_on() == TT_ON_SIM)
+		EXPECT_EQ(r.places, 3);
+}
+
+/* Four seeds with a quarter each: every place once. */
+TT_TEST_PLAIN(fail, samples_of_seeds_in_a_row_are_all_places)
+{
+	tt_torture_options o = { .workers = 1 };
+	tt_torture_result all, part;
+	uint64_t sum = 0;
+
+	if (tt_test_on() != TT_ON_SIM)
+		tt_test_skip("no two real runs have the same places");
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &all, takes_three), 0);
+	o.sample = 25;
+	for (o.seed = 0; o.seed < 4; o.seed++) {
+		EXPECT_EQ(TT_ALLOC_TORTURE(&o, &part, takes_three), 0);
+		EXPECT_LT(part.runs, all.runs);
+		sum += part.runs;
+	}
+	EXPECT_EQ(sum, all.runs);
+}
+
+/* ---- calls ---- */
+
+/* A pair, a byte through it. The mistake: a failed write leaves one end open, or is not noticed by
+ * who waits for the byte. */
+static int byte_through(tt_fd *ends[2], bool waits_anyway)
+{
+	char c = 'x';
+	int rc = tt_write_all(ends[0], &c, 1, NULL);
+
+	if (rc < 0 && !waits_anyway)
+		return rc;
+	return tt_read_exact(ends[1], &c, 1, NULL);
+}
+
+static TT_TASK(sends_a_byte)
+{
+	tt_fd *ends[2];
+	int rc;
+
+	TT_TRY(tt_pair(ends));
+	rc = byte_through(ends, false);
+	tt_fd_close(ends[0]);
+	tt_fd_close(ends[1]);
+	return rc;
+}
+
+static TT_TASK(waits_in_vain)
+{
+	tt_fd *ends[2];
+	int rc;
+
+	TT_TRY(tt_pair(ends));
+	rc = byte_through(ends, true);
+	tt_fd_close(ends[0]);
+	tt_fd_close(ends[1]);
+	return rc;
+}
+
+static TT_TASK(leaves_one_open)
+{
+	tt_fd *ends[2];
+	int rc;
+
+	TT_TRY(tt_pair(ends));
+	rc = byte_through(ends, false);
+	tt_fd_close(ends[0]);
+	if (rc >= 0)
+		tt_fd_close(ends[1]);
+	return rc;
+}
+
+TT_TEST_PLAIN(fail, every_call_is_refused_with_every_code)
+{
+	tt_torture_options o = { .workers = 1 };
+	tt_torture_result r;
+
+	EXPECT_EQ(TT_SYSCALL_TORTURE(&o, &r, sends_a_byte), 0);
+	EXPECT_GE(r.places, 5);
+	EXPECT_GT(r.runs, r.places);
+	EXPECT_GT(r.cut, 4);
+}
+
+/* In the simulator a mistake that leaves something behind ends the process, with the line that repeats it. */
+TT_TEST_PLAIN(fail, a_descriptor_that_is_kept_after_a_refusal_is_found)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() == TT_ON_SIM)
+		EXPECT_ABORTS(TT_SYSCALL_TORTURE(&o, NULL, leaves_one_open), "1 descriptors are left open");
+	else
+		SAYS("1 descriptors were not closed", TT_SYSCALL_TORTURE(&o, NULL, leaves_one_open));
+}
+
+TT_TEST_PLAIN(fail, a_wait_for_what_was_refused_is_named)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() == TT_ON_SIM)
+		EXPECT_ABORTS(TT_SYSCALL_TORTURE(&o, NULL, waits_in_vain), "deadlock");
+	else
+		SAYS("fails with EPIPE: it hangs", TT_SYSCALL_TORTURE(&o, NULL, waits_in_vain));
+}
+
+static TT_TASK(hears_of_interruptions)
+{
+	/* The library's own calls try again; this one does not. */
+	long rc = tti_env_syscall(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+
+	if (rc >= 0)
+		TT_IGNORE((int)tti_env_syscall(SYS_close, rc, 0, 0, 0, 0, 0));
+	return rc < 0 ? (int)rc : 0;
+}
+
+TT_TEST_PLAIN(fail, an_interrupted_call_that_is_heard_of_is_found)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() == TT_ON_SIM)
+		tt_test_skip("the simulator has no such system call");
+	SAYS("EINTR), whose chain does not say why", TT_SYSCALL_TORTURE(&o, NULL, hears_of_interruptions));
+}
+
+/* ---- refusals and cancels, cancels and cancels ---- */
+
+static TT_TASK(yields_and_allocates)
+{
+	TT_TRY(tt_yield());
+	TT_TRY(tt_yield());
+	TT_TRY(three(false));
+	TT_TRY(tt_yield());
+	return tt_yield();
+}
+
+/* Its cleanup takes a while. */
+static TT_TASK(yields_and_cleans_up)
+{
+	int rc = tt_yield();
+
+	TT_IGNORE(TT_SHIELDED(TT_SEC(1), tt_yield()));
+	TT_IGNORE(TT_SHIELDED(TT_SEC(1), tt_yield()));
+	return rc;
+}
+
+TT_TEST_PLAIN(fail, pairs_meet_every_refusal_with_every_cancel)
+{
+	tt_torture_options o = { .workers = 1 };
+	tt_torture_result one, two;
+
+	if (tt_test_on() != TT_ON_SIM)
+		tt_test_skip("cancels strike in the simulator");
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &one, yields_and_allocates), 0);
+	o.pairs = true;
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &two, yields_and_allocates), 0);
+	EXPECT_EQ(one.runs, 6);
+	EXPECT_GE(two.runs, 6 + 3 * 4); /* each with each */
+	EXPECT_EQ(two.cut, two.runs);
+	o.pairs = false;
+	EXPECT_EQ(TT_CANCEL_TORTURE(&o, &one, yields_and_cleans_up), 0);
+	o.pairs = true;
+	EXPECT_EQ(TT_CANCEL_TORTURE(&o, &two, yields_and_cleans_up), 0);
+	EXPECT_GT(two.runs, one.runs);
+}
+
+/* ---- a whole runtime, by hand ---- */
+
+static TT_TASK(nothing)
+{
+	return 0;
+}
+
+/* On a plain thread: what a runtime that is started there asks for, on all its threads. */
+TT_TEST_PLAIN(fail, a_runtime_without_memory_does_not_start_and_says_so)
+{
+	tt_main_options o = { .workers = 4, .io = TT_IO_EPOLL };
+	struct stderr_capture c;
+	uint64_t allocs;
+	int status;
+
+	tt_test_fail_alloc_at(UINT64_MAX);
+	EXPECT_EQ(tt_main_with(&o, nothing), 0);
+	allocs = tt_test_allocs();
+	EXPECT_GT(allocs, 4 * 64); /* each worker has its reserve */
+	c = stderr_capture_begin();
+	tt_test_fail_alloc_after(allocs / 2);
+	status = tt_main_with(&o, nothing);
+	tt_test_fail_nothing();
+	EXPECT_TRUE(strstr(stderr_capture_end(&c), "cannot start a runtime of 4 workers") != NULL);
+	EXPECT_EQ(status, 1);
+	EXPECT_EQ(tt_main_with(&o, nothing), 0);
+}
+
+TT_TEST_MAIN()

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * oom_net_test.c - the scenarios of torture_net_test.c with each allocation and each
+ * call refused in turn: nothing is lost, nothing hangs, and the code says what was refused.
+ *
+ * test-on: sim2 epoll1 uring1
+ * test-timeout: 3600
+ * test-labels: slow
+ */
+#include <tutti/testing.h>
+
+#define TORTURE_FAILURES
+#define TORTURE_SIMULATED " looks_up races races_in_vain "
+#include "torture_net_test.c"
