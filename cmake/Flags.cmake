@@ -73,9 +73,6 @@ endif()
 if(TT_BREAK_LAW)
 	target_compile_definitions(tt_flags INTERFACE TT_BREAK_LAW=${TT_BREAK_LAW})
 endif()
-if(TT_PLANT_BUG)
-	target_compile_definitions(tt_flags INTERFACE TT_PLANT_BUG=${TT_PLANT_BUG})
-endif()
 
 target_link_options(tt_flags INTERFACE
 	-Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,separate-code)
@@ -90,3 +87,33 @@ tt_add_flag_if_known(tt_exported INTERFACE -fstack-clash-protection)
 target_compile_options(tt_exported INTERFACE
 	"$<$<COMPILE_LANG_AND_ID:C,GNU>:-Wjump-misses-init>")
 target_link_options(tt_exported INTERFACE -Wl,-z,now)
+
+# Valgrind takes a switch between stacks that it does not know for one huge allocation; the
+# header makes the library tell it of each (requests that cost nothing outside of valgrind).
+option(TT_VALGRIND "Tell valgrind about the stacks of tasks" OFF)
+if(TT_VALGRIND)
+	find_path(TT_VALGRIND_INCLUDE valgrind/valgrind.h REQUIRED)
+	target_compile_definitions(tt_flags INTERFACE TT_VALGRIND)
+endif()
+
+# Coverage: the library counts its lines and branches (gcc) or conditions (clang 18 and
+# later: MC/DC); tests/coverage/flush.c writes the counts of processes that end early.
+# -O0, nothing inlined, without the internal assertions: a branch in the table is a branch in
+# the source.
+set(TT_COVERAGE OFF CACHE BOOL "Count what the tests execute (tools/coverage.py)")
+if(TT_COVERAGE)
+	set(counted "$<AND:$<STREQUAL:$<TARGET_PROPERTY:NAME>,tutti_objects>,$<COMPILE_LANGUAGE:C>>")
+	set(program "$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>")
+	if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
+		set(count -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fprofile-update=atomic)
+		set(link -fprofile-instr-generate)
+	else()
+		set(count --coverage -fprofile-update=atomic -fprofile-abs-path -Dalways_inline=unused)
+		set(link --coverage -Wl,--wrap=__gcov_fork)
+	endif()
+	add_library(tt_flush OBJECT ${PROJECT_SOURCE_DIR}/tests/coverage/flush.c)
+	target_compile_options(tt_flags INTERFACE "$<${counted}:${count}>")
+	target_link_options(tt_flags INTERFACE
+		"$<${program}:${link};-Wl,--wrap=_exit;-Wl,--wrap=abort;-Wl,--wrap=sigaction>")
+	target_link_libraries(tt_flags INTERFACE "$<${program}:$<TARGET_OBJECTS:tt_flush>>")
+endif()

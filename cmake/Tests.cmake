@@ -18,8 +18,8 @@
 
 set(TT_CONFIGURATIONS sim1 sim4 epoll1 epoll4 uring1 uring4)
 set(tt_runner "")
-if(TT_SANITIZE MATCHES "thread")
-	# clang's TSan cannot place its shadow under a wide ASLR.
+if(TT_SANITIZE MATCHES "thread|memory")
+	# clang's TSan and MSan cannot place their shadow under a wide ASLR.
 	set(tt_runner ${PROJECT_SOURCE_DIR}/tools/no_aslr.sh)
 endif()
 set(tt_environment
@@ -121,6 +121,20 @@ foreach(file IN LISTS files)
 	tt_test(${file} integration ${tt_library_under_test})
 endforeach()
 
+# Linearizability: the checker, the generator and the models are linked into each program. Which of
+# them a broken law turns red is not one test's claim, so those builds leave them out.
+if(NOT TT_LAWS)
+	file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/linear/*.c)
+	file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/linear/*_test.c)
+	list(FILTER shared EXCLUDE REGEX "_test\\.c$")
+	add_library(tt_linear STATIC ${shared})
+	target_include_directories(tt_linear PRIVATE ${tt_include_dirs})
+	target_link_libraries(tt_linear PRIVATE tt_flags PUBLIC ${tt_library_under_test})
+	foreach(file IN LISTS files)
+		tt_test(${file} linear tt_linear ${tt_library_under_test})
+	endforeach()
+endif()
+
 set(adapters_under_test ${TT_ADAPTERS})
 if(TT_LAWS)
 	set(adapters_under_test "")
@@ -189,7 +203,8 @@ endif()
 
 # Model tests: the named sources, the checker and the test are one TT_MODEL program.
 # The checker is the scheduler here, so sanitizers and the library stay out. What a model
-# asserts is what it proves: assertions are on in every build.
+# asserts is what it proves: assertions are on in every build. Functions of a source that a
+# test does not reach are dropped, so that they need not be linked with all they call.
 set(model_arch src/arch/x86_64/switch.S src/arch/aarch64/switch.S)
 set(model_task src/base/spin.c src/env/env.c src/env/frames.c src/task/task.c src/task/error.c
 	src/task/error_text.c src/task/error_trace.c src/wait/wait.c ${model_arch})
@@ -197,7 +212,7 @@ set(model_worker src/sched/worker.c src/sched/call.c src/timer/wheel.c src/fiber
 	src/fiber/slab.c src/fiber/overflow.c ${model_task})
 set(model_scope src/scope/scope.c src/scope/canceller.c src/scope/group.c src/scope/idle.c
 	src/scope/start.c src/scope/restart.c src/scope/local.c ${model_worker})
-set(model_options -UTT_NO_ASSERT -UTT_VERIFY -DTT_VERIFY)
+set(model_options -UTT_NO_ASSERT -UTT_VERIFY -DTT_VERIFY -ffunction-sections -fdata-sections)
 if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 	file(GLOB checker CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/model/*.c)
 	list(FILTER checker EXCLUDE REGEX "_test\\.c$")
@@ -231,6 +246,7 @@ if(NOT TT_SANITIZE AND NOT TT_LAWS AND NOT CMAKE_CROSSCOMPILING)
 			${tt_include_dirs} ${PROJECT_SOURCE_DIR}/tests/model)
 		target_compile_options(${target} PRIVATE ${model_options})
 		target_link_libraries(${target} PRIVATE tt_model_checker tt_flags tt_exported)
+		target_link_options(${target} PRIVATE -Wl,--gc-sections)
 		tt_register(model.${short} ${target} ${file} "model")
 	endforeach()
 endif()

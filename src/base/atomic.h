@@ -42,8 +42,10 @@ typedef struct tti_atomic_ptr { void *v; } tti_atomic_ptr;
 #define tti_exchange_seq_cst(a, x) __atomic_exchange_n(&(a)->v, (x), __ATOMIC_SEQ_CST)
 
 #define tti_fetch_add_relaxed(a, x) __atomic_fetch_add(&(a)->v, (x), __ATOMIC_RELAXED)
+#define tti_fetch_add_release(a, x) __atomic_fetch_add(&(a)->v, (x), __ATOMIC_RELEASE)
 #define tti_fetch_add_acq_rel(a, x) __atomic_fetch_add(&(a)->v, (x), __ATOMIC_ACQ_REL)
 #define tti_fetch_add_seq_cst(a, x) __atomic_fetch_add(&(a)->v, (x), __ATOMIC_SEQ_CST)
+#define tti_fetch_sub_acquire(a, x) __atomic_fetch_sub(&(a)->v, (x), __ATOMIC_ACQUIRE)
 #define tti_fetch_sub_release(a, x) __atomic_fetch_sub(&(a)->v, (x), __ATOMIC_RELEASE)
 #define tti_fetch_sub_acq_rel(a, x) __atomic_fetch_sub(&(a)->v, (x), __ATOMIC_ACQ_REL)
 #define tti_fetch_or_acq_rel(a, x) __atomic_fetch_or(&(a)->v, (x), __ATOMIC_ACQ_REL)

@@ -122,8 +122,10 @@ void *tti_model_plain_write(const volatile void *p, size_t size, const char *fil
 #define tti_exchange_seq_cst(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_EXCHANGE, x, TTI_MODEL_SEQ_CST)
 
 #define tti_fetch_add_relaxed(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_ADD, x, TTI_MODEL_RELAXED)
+#define tti_fetch_add_release(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_ADD, x, TTI_MODEL_RELEASE)
 #define tti_fetch_add_acq_rel(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_ADD, x, TTI_MODEL_ACQ_REL)
 #define tti_fetch_add_seq_cst(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_ADD, x, TTI_MODEL_SEQ_CST)
+#define tti_fetch_sub_acquire(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_SUB, x, TTI_MODEL_ACQUIRE)
 #define tti_fetch_sub_release(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_SUB, x, TTI_MODEL_RELEASE)
 #define tti_fetch_sub_acq_rel(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_SUB, x, TTI_MODEL_ACQ_REL)
 #define tti_fetch_or_acq_rel(a, x) TTI_MODEL_RMW_AS(a, TTI_MODEL_OR, x, TTI_MODEL_ACQ_REL)

@@ -20,6 +20,7 @@
 #include "arch/syscall.h"
 #include "base/panic.h"
 #include "base/spin.h"
+#include "env/written.h"
 
 #define NS_PER_SEC 1000000000
 
@@ -108,6 +109,9 @@ static long real_syscall(long nr, long a, long b, long c, long d, long e, long f
 
 	let_signals_through();
 	result = tti_syscall6(nr, a, b, c, d, e, f);
+#ifdef TTI_ENV_MSAN
+	tti_env_written(nr, (const long[6]){ a, b, c, d, e, f }, result);
+#endif
 	let_signals_through();
 	return result;
 }

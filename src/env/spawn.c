@@ -43,7 +43,7 @@
 
 /* The sanitizers' own work has no place in a child that shares memory. */
 #if defined(__clang__)
-#define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
+#define IN_CHILD __attribute__((no_sanitize("address", "memory", "thread", "undefined")))
 #else
 #define IN_CHILD __attribute__((no_sanitize_address, no_sanitize_undefined))
 #endif

@@ -19,6 +19,9 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif
+#ifdef TTI_FIBER_MSAN
+#include <sanitizer/msan_interface.h>
+#endif
 #ifdef TTI_FIBER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -53,9 +56,11 @@ static void tools_stack_made(struct tti_fiber *f)
 {
 #ifdef TT_VALGRIND
 	f->valgrind_id = VALGRIND_STACK_REGISTER(f->stack_low, (char *)f);
-#else
-	(void)f;
 #endif
+#ifdef TTI_FIBER_MSAN
+	__msan_unpoison(f->stack_low, f->stack_size);
+#endif
+	(void)f;
 }
 
 static void tools_stack_gone(struct tti_fiber *f)
@@ -332,16 +337,26 @@ void tti_fiber_adopt_thread(struct tti_fiber *f)
 #define UNINSTRUMENTED __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
 #endif
 
-#ifdef TTI_FIBER_ASAN
+#if defined(TTI_FIBER_ASAN) || defined(TTI_FIBER_MSAN)
 /* The fiber this thread is leaving; read on the other side of the switch. */
 static __thread struct tti_fiber *leaving;
 
 /* Whoever was left learns its bounds here: the only way to know those of a thread. */
-UNINSTRUMENTED static void asan_arrived(struct tti_fiber *self)
+UNINSTRUMENTED static void tools_arrived(struct tti_fiber *self)
 {
 	struct tti_fiber *from = leaving;
 
-	__sanitizer_finish_switch_fiber(self->asan_fake_stack, &from->asan_low, &from->asan_size);
+	(void)self;
+#ifdef TTI_FIBER_ASAN
+	__sanitizer_finish_switch_fiber(self->asan_fake_stack, &from->tool_low, &from->tool_size);
+#else
+	__msan_finish_switch_fiber(&from->tool_low, &from->tool_size);
+#endif
+}
+#else
+UNINSTRUMENTED static void tools_arrived(struct tti_fiber *self)
+{
+	(void)self;
 }
 #endif
 
@@ -349,8 +364,10 @@ UNINSTRUMENTED static void fiber_start(void *arg)
 {
 	struct tti_fiber *f = arg;
 
-#ifdef TTI_FIBER_ASAN
-	asan_arrived(f);
+	tools_arrived(f);
+#ifdef TTI_FIBER_MSAN
+	/* What is known of arguments is from the last call that was instrumented. */
+	__msan_unpoison_param(1);
 #endif
 	f->entry(f->arg);
 	__builtin_trap();
@@ -362,8 +379,8 @@ void tti_fiber_prepare(struct tti_fiber *f, void (*entry)(void *arg), void *arg)
 	f->entry = entry;
 	f->arg = arg;
 	f->asan_fake_stack = NULL;
-	f->asan_low = f->stack_low;
-	f->asan_size = f->stack_size;
+	f->tool_low = f->stack_low;
+	f->tool_size = f->stack_size;
 	tti_context_init(&f->ctx, f, fiber_start, f);
 }
 
@@ -382,16 +399,18 @@ UNINSTRUMENTED void tti_fiber_switch(struct tti_fiber *from, struct tti_fiber *t
 #ifdef TTI_FIBER_ASAN
 	/* Without a place to save it, the sanitizer frees the fake stack of the dying. */
 	leaving = from;
-	__sanitizer_start_switch_fiber(from_is_dying ? NULL : &from->asan_fake_stack, to->asan_low, to->asan_size);
+	__sanitizer_start_switch_fiber(from_is_dying ? NULL : &from->asan_fake_stack, to->tool_low, to->tool_size);
+#endif
+#ifdef TTI_FIBER_MSAN
+	leaving = from;
+	__msan_start_switch_fiber(to->tool_low, to->tool_size);
 #endif
 #ifdef TTI_FIBER_TSAN
 	__tsan_switch_to_fiber(to->tsan_fiber, 0);
 #endif
 	(void)from_is_dying;
 	tti_switch(&from->ctx, &to->ctx);
-#ifdef TTI_FIBER_ASAN
-	asan_arrived(from);
-#endif
+	tools_arrived(from);
 }
 
 #endif

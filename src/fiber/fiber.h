@@ -42,7 +42,12 @@
 #define TTI_FIBER_TSAN 1
 #endif
 #endif
-#if defined(TTI_FIBER_ASAN) || defined(TTI_FIBER_TSAN)
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define TTI_FIBER_MSAN 1
+#endif
+#endif
+#if defined(TTI_FIBER_ASAN) || defined(TTI_FIBER_TSAN) || defined(TTI_FIBER_MSAN)
 #define TTI_FIBER_SANITIZED 1
 #endif
 
@@ -74,8 +79,8 @@ struct tti_fiber {
 	void (*entry)(void *arg);
 	void *arg;
 	void *asan_fake_stack;
-	const void *asan_low;   /* bounds as the sanitizer sees them */
-	size_t asan_size;
+	const void *tool_low;   /* bounds as the sanitizer sees them */
+	size_t tool_size;
 	void *tsan_fiber;
 #endif
 #ifdef TT_VALGRIND

@@ -14,6 +14,9 @@
 
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#ifdef TTI_FIBER_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "env/env.h"
 #include "fiber/guard.h"
@@ -54,10 +57,16 @@ _Static_assert(TTI_SLAB_SLOTS_MAX / TTI_SLAB_CHUNK <= 16, "a bit per chunk");
 
 static tti_atomic_ptr registry; /* struct tti_slab *, newest first */
 
-/* Slabs ever unmapped. The kernel may map for one thread what another has just unmapped,
- * and orders the two; this count says so to the thread sanitizer, which does not see raw
- * system calls. */
-static tti_atomic_u64 unmapped;
+/* The kernel may map for one thread what another has just unmapped, and orders the two; this
+ * says so to the thread sanitizer, which does not see raw system calls. */
+#ifdef TTI_FIBER_TSAN
+static char unmapped;
+static void note_mapped(void) { __tsan_acquire(&unmapped); }
+static void note_unmapped(void) { __tsan_release(&unmapped); }
+#else
+static void note_mapped(void) { }
+static void note_unmapped(void) { }
+#endif
 
 static size_t page_size(void)
 {
@@ -130,7 +139,7 @@ static struct tti_slab *record_reuse(void)
 	/* acquire: the record's registry_next. Pairs with the release in record_create(). */
 	struct tti_slab *s = tti_load_acquire(&registry);
 
-	for (; s != NULL; s = s->registry_next) {
+	for (; s != NULL; s = TTI_PLAIN_READ(s->registry_next)) {
 		uint32_t unclaimed = 0;
 
 		/* acquire: pairs with the release in tti_slab_destroy(). */
@@ -152,7 +161,7 @@ static struct tti_slab *record_create(void)
 	/* relaxed: the compare-and-swap below checks it. */
 	head = tti_load_relaxed(&registry);
 	do {
-		s->registry_next = head;
+		TTI_PLAIN_WRITE(s->registry_next, (struct tti_slab *)head);
 		/* release: the record is whole. Pairs with the acquires of registry in
 		 * record_reuse() and tti_slab_find(). */
 	} while (!tti_cas_release(&registry, &head, s));
@@ -179,9 +188,9 @@ static void record_retire(struct tti_slab *s)
 	uint64_t seq = tti_load_relaxed(&s->seq);
 
 	TT_ASSERT(seq % 2 == 1);
-	/* release: ordered before the fields of the next life, which are releases too.
-	 * Pairs with the acquire in record_read(). */
-	tti_store_release(&s->seq, seq + 1);
+	/* relaxed: ordered before the fields of the next life, which are releases; who reads one
+	 * of those in record_read() sees this. */
+	tti_store_relaxed(&s->seq, seq + 1);
 }
 
 /* A consistent copy of what the handler needs; false when the record is not live. */
@@ -235,7 +244,7 @@ bool tti_slab_find(const void *addr, struct tti_slab_hit *ret_hit)
 	/* acquire: pairs with the release in record_create(). */
 	const struct tti_slab *s = tti_load_acquire(&registry);
 
-	for (; s != NULL; s = s->registry_next) {
+	for (; s != NULL; s = TTI_PLAIN_READ(s->registry_next)) {
 		if (record_hit(s, addr, ret_hit))
 			return true;
 	}
@@ -300,10 +309,9 @@ struct tti_slab *tti_slab_create(struct tti_stack_free *cls, enum tti_stack_clas
 	base = slab_map(slot_size(c), &slots);
 	if (base == NULL)
 		goto unclaim;
-	/* acquire: pairs with the fetch_add in tti_slab_destroy(). */
-	TT_IGNORE(tti_load_acquire(&unmapped));
+	note_mapped();
 	s->stack_class = (uint8_t)c;
-	s->bytes = slot_size(c) * slots;
+	TTI_PLAIN_WRITE(s->bytes, slot_size(c) * slots);
 	slab_fill(s, slots);
 	record_publish(s, base);
 	s->pool_next = cls->slabs;
@@ -333,9 +341,8 @@ void tti_slab_destroy(struct tti_slab *s, struct tti_stack_arena *a)
 			guards += chunk_slots(s, i);
 	}
 	record_retire(s);
-	/* release: pairs with the acquire in tti_slab_create(). */
-	tti_fetch_add_acq_rel(&unmapped, 1);
-	TT_IGNORE(tti_env_unmap(slab_base(s), s->bytes));
+	note_unmapped();
+	TT_IGNORE(tti_env_unmap(slab_base(s), TTI_PLAIN_READ(s->bytes)));
 	tti_guard_refund(a, guards);
 	/* release: this life is over. Pairs with the acquire in record_reuse(). */
 	tti_store_release(&s->claimed, 0);

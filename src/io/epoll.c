@@ -566,9 +566,9 @@ static size_t wait_events(struct epoll *e, int64_t deadline)
 
 static void note_wake(struct epoll *e)
 {
-	/* acq_rel: pairs with the exchange in driver_wake(): what a thread did before its
+	/* acquire: pairs with the exchange in driver_wake(): what a thread did before its
 	 * wake is seen after this poll. */
-	TT_IGNORE(tti_exchange_acq_rel(&e->woken, 0));
+	TT_IGNORE(tti_exchange_acquire(&e->woken, 0));
 	e->base.wakes++;
 	e->told = true;
 }
@@ -611,9 +611,9 @@ static void driver_wake(struct tti_driver *d)
 	if (TTI_LAW_BROKEN(7))
 		/* Deliberately wrong: looks after the parked operations from any thread. */
 		check_owner(e);
-	/* acq_rel: pairs with the exchange in note_wake(). Whoever finds 1 leaves the write
+	/* release: pairs with the exchange in note_wake(). Whoever finds 1 leaves the write
 	 * to the thread that set it. */
-	if (tti_exchange_acq_rel(&e->woken, 1) != 0)
+	if (tti_exchange_release(&e->woken, 1) != 0)
 		return;
 	/* The event is edge-triggered, so that nobody needs to read the counter; it cannot
 	 * reach its end. A signal handler may run here: no errno is touched. */

@@ -548,6 +548,40 @@ static void queues_are_halved(void)
 	kit_shut();
 }
 
+/* A ring of eight entries and eight completions overflows at every burst, and loses nothing. */
+static void tiny_queues(void)
+{
+	enum { N = 100 };
+	static struct kit_op p[N];
+	uint32_t cq;
+	int fds[2];
+
+	setenv("TUTTI_RING_TINY", "1", 1);
+	kit_open(0);
+	unsetenv("TUTTI_RING_TINY");
+	CHECK_EQ(tti_uring_entries(kit_driver, &cq), 8);
+	CHECK_EQ(cq, 8);
+	kit_pair(fds);
+	for (int i = 0; i < N; i++)
+		kit_start_poll(&p[i], fds[0], S, POLLIN);
+	/* A cancel among them finds the queue as full as they do. */
+	kit_cancel(&p[N - 1]);
+	CHECK_EQ(kit_ops->write(kit_driver, fds[1], "x", 1, S), 1);
+	kit_poll(0);
+	for (int i = 0; i < 50 && !p[N - 1].ended; i++)
+		kit_poll(0);
+	for (int i = 0; i < N - 1; i++) {
+		CHECK(p[i].ended);
+		CHECK_EQ(p[i].op.result, POLLIN);
+	}
+	CHECK(p[N - 1].ended);
+	CHECK(p[N - 1].op.result == -ECANCELED || p[N - 1].op.result == POLLIN);
+	CHECK_EQ(tti_uring_in_flight(kit_driver), 1);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	kit_shut();
+}
+
 /* An ordinary user with 64 KiB of locked memory gets a ring, if a smaller one. */
 static void small_locked_memory(void)
 {
@@ -615,6 +649,7 @@ static const struct kit_test tests[] = {
 	KIT_BARE(create_is_refused),
 	KIT_BARE(kernel_with_an_index_array),
 	KIT_BARE(queues_are_halved),
+	KIT_BARE(tiny_queues),
 	KIT_BARE(small_locked_memory),
 	KIT_BARE(out_of_memory),
 };

@@ -43,16 +43,17 @@ static void *publish(tti_atomic_ptr *at, void *made)
 {
 	void *none = NULL;
 
-	/* acq_rel: pairs with the acquire in table_of() and chunk_of(), on any worker. */
-	if (tti_cas_acq_rel(at, &none, made))
+	/* release: pairs with the acquire in table_of() and chunk_of(), on any worker. */
+	if (tti_cas_release(at, &none, made))
 		return made;
 	tti_env_free(made);
-	return none;
+	/* acquire: pairs with the release above, by who was faster. */
+	return tti_load_acquire(at);
 }
 
 static struct table *table_of(struct tti_runtime *rt, bool make)
 {
-	/* acquire: pairs with the acq_rel in publish(). */
+	/* acquire: pairs with the release in publish(). */
 	struct table *t = tti_load_acquire(&rt->fd_table);
 
 	if (t != NULL || !make)
@@ -80,7 +81,7 @@ static struct tti_fd *chunk_of(struct table *t, unsigned number, bool make)
 	if (number >> CHUNK_BITS >= CHUNKS)
 		return NULL;
 	at = &t->chunks[number >> CHUNK_BITS];
-	/* acquire: pairs with the acq_rel in publish(). */
+	/* acquire: pairs with the release in publish(). */
 	chunk = tti_load_acquire(at);
 	if (chunk != NULL || !make)
 		return chunk;
@@ -443,8 +444,8 @@ static void report_open(size_t open)
 
 void tti_net_shutdown(struct tti_runtime *rt)
 {
-	/* acquire: pairs with the acq_rel in publish(); the workers have stopped. */
-	struct table *t = tti_load_acquire(&rt->fd_table);
+	/* relaxed: the workers have stopped, and their end orders what they did. */
+	struct table *t = tti_load_relaxed(&rt->fd_table);
 	size_t open = 0;
 
 	tti_signal_hub_stop(rt);

@@ -3,7 +3,8 @@
  * signal.c - signals as streams. The handler sets a bit and posts one message to worker
  * 0; there the bits are handed to the streams that own them, or to tt_main().
  *
- * Lock        hub.lock guards owners and streams; never taken by the handler.
+ * Lock        hub.lock guards owners and streams, and who takes the hub; never taken by the
+ *             handler.
  * Rejected    signalfd: it needs the signals blocked in every thread of the process,
  *             threads the runtime did not start among them.
  */
@@ -26,8 +27,13 @@ struct stream {
 
 _Static_assert(sizeof(struct stream) <= sizeof(tt_signals), "tt_signals holds a stream");
 
+static void dispatch(struct tti_msg *m);
+
+/* Instead of a runtime: the one that had the hub is giving it up. */
+#define ENDING ((void *)&hub)
+
 static struct {
-	tti_atomic_ptr rt;                   /* who has the hub */
+	tti_atomic_ptr rt;                   /* who has the hub; NULL: nobody, or ENDING */
 	tti_atomic_u64 pending;              /* bits set by the handler */
 	tti_atomic_u32 posted;               /* 1 while msg is in worker 0's inbox */
 	tti_atomic_u32 inside;               /* handlers that run now, on any thread */
@@ -38,13 +44,23 @@ static struct {
 	uint64_t defaulted;                  /* of those, the ones that take their default while no stream has them */
 	void (*on_signal)(void *arg, int signo);
 	void *arg;
-} hub;
+} hub = { .msg = { .handle = dispatch } };
 
 /* ---- from the handler to worker 0 ---- */
 
 static bool has_bit(uint64_t set, int signo)
 {
 	return (set >> (signo - 1) & 1) != 0;
+}
+
+static void tell_worker(struct tti_runtime *rt, int signo)
+{
+	/* acq_rel: pairs with the exchange in dispatch(): either that sees the bit, or we see
+	 * that the message was taken and has to be posted again. */
+	tti_fetch_or_acq_rel(&hub.pending, UINT64_C(1) << (signo - 1));
+	/* acquire: pairs with the release in dispatch(): the message was taken out of the inbox. */
+	if (tti_exchange_acquire(&hub.posted, 1) == 0)
+		tti_worker_post(TTI_PLAIN_READ(rt->workers)[0], &hub.msg);
 }
 
 static void handler(int signo)
@@ -56,14 +72,10 @@ static void handler(int signo)
 	tti_fetch_add_seq_cst(&hub.inside, 1);
 	/* seq_cst: as above. */
 	rt = tti_load_seq_cst(&hub.rt);
-	/* acq_rel: pairs with the exchange in dispatch(). */
-	tti_fetch_or_acq_rel(&hub.pending, UINT64_C(1) << (signo - 1));
-	/* seq_cst: pairs with the store in dispatch(): either dispatch sees the bit, or we see
-	 * that the message has to be posted again. */
-	if (rt != NULL && tti_exchange_seq_cst(&hub.posted, 1) == 0)
-		tti_worker_post(rt->workers[0], &hub.msg);
-	/* seq_cst: pairs with the load in tti_signal_hub_stop(). */
-	tti_fetch_add_seq_cst(&hub.inside, (uint32_t)-1);
+	if (rt != NULL && (void *)rt != ENDING)
+		tell_worker(rt, signo);
+	/* release: pairs with the load in tti_signal_hub_stop(). */
+	tti_fetch_sub_release(&hub.inside, 1);
 }
 
 /* Under the lock: to the first who waits and can be had, else it stays pending. */
@@ -96,9 +108,9 @@ static void dispatch(struct tti_msg *m)
 	uint64_t bits;
 
 	(void)m;
-	/* seq_cst: pairs with the exchange in handler(). */
-	tti_store_seq_cst(&hub.posted, 0);
-	/* acq_rel: pairs with the fetch_or in handler(). */
+	/* release: the message may be posted again. Pairs with the acquire in tell_worker(). */
+	tti_store_release(&hub.posted, 0);
+	/* acq_rel: pairs with the fetch_or in tell_worker(). */
 	bits = tti_exchange_acq_rel(&hub.pending, 0);
 	for (int signo = 1; signo <= SIGNALS; signo++)
 		if (has_bit(bits, signo) && !deliver(signo) && hub.on_signal != NULL)
@@ -109,15 +121,19 @@ static void dispatch(struct tti_msg *m)
 
 int tti_signal_hub_start(struct tti_runtime *rt, void (*on_signal)(void *arg, int signo), void *arg)
 {
-	void *none = NULL;
+	void *now;
 
-	hub.msg.handle = dispatch;
-	/* acq_rel: pairs with the load in handler(). */
-	if (!tti_cas_acq_rel(&hub.rt, &none, (void *)rt))
-		return none == (void *)rt ? 0 : TT_EBUSY;
-	hub.on_signal = on_signal;
-	hub.arg = arg;
-	return 0;
+	tti_spin_lock(&hub.lock);
+	/* acquire: pairs with the release of NULL by the runtime that had the hub before. */
+	now = tti_load_acquire(&hub.rt);
+	if (now == NULL) {
+		TTI_PLAIN_WRITE(hub.on_signal, on_signal);
+		hub.arg = arg;
+		/* release: the runtime is whole. Pairs with the load in handler(). */
+		tti_store_release(&hub.rt, (void *)rt);
+	}
+	tti_spin_unlock(&hub.lock);
+	return now == NULL || now == (void *)rt ? 0 : TT_EBUSY;
 }
 
 static void restore(int signo)
@@ -140,17 +156,20 @@ void tti_signal_hub_stop(struct tti_runtime *rt)
 		restore(signo);
 	}
 	tti_spin_unlock(&hub.lock);
-	hub.on_signal = NULL;
-	/* seq_cst: pairs with the load in handler(). */
-	tti_store_seq_cst(&hub.rt, NULL);
+	TTI_PLAIN_WRITE(hub.on_signal, NULL);
+	/* seq_cst: pairs with the load in handler(). Not NULL yet: another runtime that took the
+	 * hub now would find its first signals cleared below. */
+	tti_store_seq_cst(&hub.rt, ENDING);
 	/* seq_cst: pairs with the additions in handler(): one that still has rt is waited for.
 	 * It is short, and cannot be on this thread. */
 	while (tti_load_seq_cst(&hub.inside) != 0)
 		tti_cpu_relax();
-	/* relaxed: no handler is installed any more. */
+	/* relaxed: no handler writes it any more. */
 	tti_store_relaxed(&hub.pending, 0);
 	/* relaxed: as above; a message still in the inbox is never handled. */
 	tti_store_relaxed(&hub.posted, 0);
+	/* release: pairs with the acquire of who takes the hub next. */
+	tti_store_release(&hub.rt, NULL);
 }
 
 /* Under the lock. */

@@ -143,12 +143,12 @@ static void spin_for_job(struct pool *p, struct pool_thread *t, unsigned turns)
 
 	for (unsigned i = 0; i < turns && !paid; i++) {
 		tti_cpu_relax();
-		/* acquire: pairs with the acq_rel in hand_over(). */
-		paid = tti_load_acquire(&t->word) == HANDED_OVER;
+		/* relaxed: wait_for_job() acquires it. */
+		paid = tti_load_relaxed(&t->word) == HANDED_OVER;
 	}
-	/* acquire: pairs with the acq_rel in hand_over(), which wakes us once it finds ASLEEP. */
+	/* relaxed: as above; hand_over() wakes us once it finds ASLEEP. */
 	if (!paid)
-		paid = !tti_cas_acquire(&t->word, &spinning, ASLEEP);
+		paid = !tti_cas_relaxed(&t->word, &spinning, ASLEEP);
 	spin_ended(p, paid);
 }
 
@@ -159,7 +159,7 @@ static struct tti_job *wait_for_job(struct pool *p, struct pool_thread *t, unsig
 
 	if (spins > 0)
 		spin_for_job(p, t, spins);
-	/* acquire: pairs with the acq_rel in hand_over(). */
+	/* acquire: pairs with the release in hand_over(). */
 	while (tti_load_acquire(&t->word) != HANDED_OVER) {
 		if (until == 0)
 			until = tti_env_now() + IDLE_FOR;
@@ -252,9 +252,8 @@ static int start_thread(struct pool *p, struct tti_job *j)
 
 static void hand_over(struct pool_thread *t)
 {
-	/* acq_rel: pairs with the acquires in spin_for_job() and wait_for_job(). The thread may be
-	 * gone after. */
-	if (tti_exchange_acq_rel(&t->word, HANDED_OVER) == ASLEEP)
+	/* release: pairs with the acquire in wait_for_job(). The thread may be gone after. */
+	if (tti_exchange_release(&t->word, HANDED_OVER) == ASLEEP)
 		tti_env_futex_wake(&t->word, 1);
 }
 
@@ -334,7 +333,7 @@ static void pool_init(struct pool *p, unsigned cap, unsigned spins, const struct
 
 static struct pools *pools_of(struct tti_runtime *rt)
 {
-	/* acquire: pairs with the acq_rel compare-and-swap below. */
+	/* acquire: pairs with the release below. */
 	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
 	void *none = NULL;
 	unsigned spins;
@@ -347,11 +346,12 @@ static struct pools *pools_of(struct tti_runtime *rt)
 	spins = spin_max();
 	for (int c = 0; c < TTI_JOB_CLASSES; c++)
 		pool_init(&ps->classes[c], class_cap[c], spins, rt->env);
-	/* acq_rel: pairs with the acquire above; two workers may come at once. */
-	if (tti_cas_acq_rel(&rt->blocking_pool, &none, (void *)ps))
+	/* release: pairs with the acquire above; two workers may come at once. */
+	if (tti_cas_release(&rt->blocking_pool, &none, (void *)ps))
 		return ps;
 	tti_env_free(ps);
-	return none;
+	/* acquire: pairs with the release above, by who was faster. */
+	return tti_load_acquire(&rt->blocking_pool);
 }
 
 tti_atomic_ptr *tti_compute_slot(struct tti_runtime *rt)
@@ -363,8 +363,8 @@ tti_atomic_ptr *tti_compute_slot(struct tti_runtime *rt)
 
 tti_atomic_ptr *tti_compute_slot_if_any(struct tti_runtime *rt)
 {
-	/* acquire: pairs with the acq_rel in pools_of(). */
-	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
+	/* relaxed: the workers have ended, and their end orders all they did. */
+	struct pools *ps = tti_load_relaxed(&rt->blocking_pool);
 
 	return ps != NULL ? &ps->compute : NULL;
 }
@@ -395,8 +395,8 @@ bool tti_job_withdraw(struct tti_job *j)
 
 	if (rt->offload != NULL)
 		return rt->withdraw(rt, j);
-	/* acquire: pairs with the acq_rel in pools_of(). */
-	ps = tti_load_acquire(&rt->blocking_pool);
+	/* relaxed: this worker submitted the job, and acquired the pool then. */
+	ps = tti_load_relaxed(&rt->blocking_pool);
 	p = &ps->classes[j->job_class];
 	tti_spin_lock(&p->lock);
 	queued = j->queued;
@@ -429,8 +429,8 @@ static void pool_shutdown(struct pool *p)
 
 void tti_blocking_shutdown(struct tti_runtime *rt)
 {
-	/* acquire: pairs with the acq_rel in pools_of(). */
-	struct pools *ps = tti_load_acquire(&rt->blocking_pool);
+	/* relaxed: the workers have ended, and their end orders all they did. */
+	struct pools *ps = tti_load_relaxed(&rt->blocking_pool);
 
 	if (ps == NULL)
 		return;

@@ -283,9 +283,9 @@ bool tti_compute_can_go_on(struct tti_compute_worker *w)
 
 	tti_spin_lock(&c->lock);
 	can = c->closing || queue_find(c, w->waits_for) != NULL;
-	/* acquire: pairs with the release in finish(). */
+	/* relaxed: called in simulations only, which have one thread. */
 	can |= w->waits_for != NULL &&
-	       tti_load_acquire(&((struct tt_par_share_ *)(uintptr_t)w->waits_for)->state) == TTI_SHARE_DONE;
+	       tti_load_relaxed(&((struct tt_par_share_ *)(uintptr_t)w->waits_for)->state) == TTI_SHARE_DONE;
 	tti_spin_unlock(&c->lock);
 	return can;
 }
@@ -813,16 +813,17 @@ static int pool_of(struct tti_runtime *rt, struct tti_compute **ret)
 
 	if (slot == NULL)
 		return TT_ENOMEM;
-	/* acquire: pairs with the acq_rel compare-and-swap below. */
+	/* acquire: pairs with the release below. */
 	c = tti_load_acquire(slot);
 	if (c == NULL) {
 		rc = start(rt, &c);
 		if (rc < 0)
 			return rc;
-		/* acq_rel: pairs with the acquire above; two workers may come at once. */
-		if (!tti_cas_acq_rel(slot, &none, (void *)c)) {
+		/* release: pairs with the acquires around; two workers may come at once. */
+		if (!tti_cas_release(slot, &none, (void *)c)) {
 			stop(c);
-			c = none;
+			/* acquire: pairs with the release above, by who was faster. */
+			c = tti_load_acquire(slot);
 		}
 	}
 	*ret = c;

@@ -3,11 +3,14 @@
  * main.c - tt_main(): options, the environment variables behind them, signals that stop
  * the program, and the exit status.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include <tutti/group.h>
 #include <tutti/trace.h>
@@ -237,6 +240,41 @@ static int run_program(struct main_run *m, const tt_main_options *o, const struc
 
 /* ---- tt_main ---- */
 
+/* A number below 3 that the program was started without would go to its next connection, and
+ * into that what anybody writes to stderr, this library too. Where there is no /dev/null the
+ * numbers stay free. */
+static void hold_standard_streams(void)
+{
+	for (long number = 0; number < 3; number++) {
+		long fd;
+
+		if (tti_env_syscall(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0) != -EBADF)
+			continue;
+		fd = tti_env_syscall(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0, 0, 0);
+		/* Another thread of the program may have taken the number meanwhile. */
+		if (fd > 2)
+			TT_IGNORE(tti_env_syscall(SYS_close, fd, 0, 0, 0, 0, 0));
+	}
+}
+
+/* What the process had before is back afterwards, also when the runtime did not start. */
+static int run_with_handlers(struct main_run *m, const tt_main_options *o, const struct tt_task_type *type,
+                             const void *args, const char *site)
+{
+	int rc = tti_overflow_install(describe_task);
+
+	if (rc < 0)
+		return rc;
+	/* A write to a pipe without a reader is -EPIPE, as the write to a socket is. */
+	rc = tti_env_signal_ignore(SIGPIPE);
+	if (rc == 0) {
+		rc = run_program(m, o, type, args, site);
+		tti_env_signal_restore(SIGPIPE);
+	}
+	tti_overflow_uninstall();
+	return rc;
+}
+
 static int exit_status(struct tti_root *root)
 {
 	if (root->rc >= 0)
@@ -253,17 +291,13 @@ intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, con
 	int rc, status;
 
 	TT_REQUIRE(tti_home_here == NULL, "tt_main at %s: called inside a runtime", site);
+	hold_standard_streams();
 	memset(&m, 0, sizeof(m));
 	m.stop_bound = o.stop_bound;
 	m.run.started = started;
 	m.run.stopped = stopped;
 	tti_panic_hook = describe_panic;
-	rc = tti_overflow_install(describe_task);
-	/* A write to a pipe without a reader is -EPIPE, as the write to a socket is. */
-	if (rc == 0)
-		rc = tti_env_signal_ignore(SIGPIPE);
-	if (rc == 0)
-		rc = run_program(&m, &o, type, args, site);
+	rc = run_with_handlers(&m, &o, type, args, site);
 	if (rc < 0) {
 		fprintf(stderr, "tutti: cannot start a runtime of %u workers: %s (%s)\n", o.workers, tt_strerror(rc),
 		        tt_error_name(rc));
@@ -271,8 +305,6 @@ intptr_t tt_verb_main_(void *on, const tt_task_type *type, const void *args, con
 	}
 	status = exit_status(&m.run.root);
 	tti_error_clear(&m.run.root.err);
-	tti_env_signal_restore(SIGPIPE);
-	tti_overflow_uninstall();
 	return status;
 }
 

@@ -23,15 +23,15 @@ static void wait_at_least(tti_atomic_u32 *word, uint32_t n)
 {
 	uint32_t seen;
 
-	/* acquire: pairs with the acq_rel in count_up(). */
+	/* acquire: pairs with the release in count_up(). */
 	while ((seen = tti_load_acquire(word)) < n)
 		tti_env_futex_wait(word, seen, TT_NEVER);
 }
 
 static void count_up(tti_atomic_u32 *word)
 {
-	/* acq_rel: pairs with the acquire in wait_at_least(). */
-	tti_fetch_add_acq_rel(word, 1);
+	/* release: pairs with the acquire in wait_at_least(). */
+	tti_fetch_add_release(word, 1);
 	tti_env_futex_wake(word, INT32_MAX);
 }
 
@@ -48,8 +48,8 @@ static int worker_enter(struct tti_run *run, struct tti_worker *w)
 			tti_overflow_thread_leave();
 	}
 	if (rc < 0)
-		/* acq_rel: pairs with the acquire in tti_run(), through the count that follows. */
-		TT_IGNORE(tti_cas_acq_rel(&run->open_rc, &none, (uint32_t)-rc));
+		/* relaxed: the count that follows releases it. */
+		TT_IGNORE(tti_cas_relaxed(&run->open_rc, &none, (uint32_t)-rc));
 	else
 		tti_home_here = &w->home;
 	return rc;
@@ -80,8 +80,8 @@ static void worker_main(void *arg)
 
 static void stop_workers(struct tti_runtime *rt)
 {
-	/* release: pairs with the acquire in the workers' loop. */
-	tti_store_release(&rt->stopping, 1);
+	/* relaxed: nothing is passed on with it, and the nudge that follows orders it. */
+	tti_store_relaxed(&rt->stopping, 1);
 	for (unsigned i = 0; i < rt->n_workers; i++)
 		if (rt->workers[i]->home.driver != NULL)
 			tti_worker_nudge(rt->workers[i]);
@@ -145,6 +145,16 @@ static void check_leaks(struct tti_runtime *rt)
 		fprintf(stderr, "tutti: %lld task handles were not given back with tt_task_put\n", (long long)live);
 }
 
+/* Plain threads that posted may still be about to wake a worker. */
+static void wait_for_posters(struct tti_runtime *rt)
+{
+	unsigned turns = 0;
+
+	/* acquire: pairs with the release in tti_worker_post(). */
+	while (tti_load_acquire(&rt->outside) != 0)
+		tti_spin_pause(&turns);
+}
+
 static int run_workers(struct tti_run *run, const struct tt_task_type *type, const void *args, const char *site)
 {
 	struct tti_worker *first = run->rt.workers[0];
@@ -152,8 +162,8 @@ static int run_workers(struct tti_run *run, const struct tt_task_type *type, con
 	int rc;
 
 	wait_at_least(&run->opened, threads);
-	/* acquire: pairs with the acq_rel in worker_enter(). */
-	rc = -(int)tti_load_acquire(&run->open_rc);
+	/* relaxed: the wait acquired what the threads that count had set. */
+	rc = -(int)tti_load_relaxed(&run->open_rc);
 	opened = 0;
 	for (unsigned i = 1; i <= threads; i++)
 		opened += run->rt.workers[i]->home.driver != NULL;
@@ -165,6 +175,7 @@ static int run_workers(struct tti_run *run, const struct tt_task_type *type, con
 	tti_compute_shutdown(&run->rt);
 	tti_blocking_shutdown(&run->rt);
 	tti_net_shutdown(&run->rt);
+	wait_for_posters(&run->rt);
 	count_up(&run->close_now);
 	for (unsigned i = 1; i <= threads; i++)
 		tti_env_thread_join(&run->rt.workers[i]->thread);

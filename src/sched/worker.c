@@ -324,20 +324,11 @@ bool tti_worker_turn(struct tti_worker *w)
 	return any;
 }
 
-bool tti_worker_has_work(const struct tti_worker *w, int64_t now)
-{
-	if (w->ready.len > 0 || w->fresh_len > 0)
-		return true;
-	/* relaxed: a hint; the turn that follows acquires. */
-	if (tti_load_relaxed(&w->inbox.newest) != NULL)
-		return true;
-	return tti_wheel_next(&w->wheel) <= now;
-}
-
 static bool is_stopping(struct tti_worker *w)
 {
-	/* acquire: pairs with the release of whoever stops the runtime. */
-	return tti_load_acquire(&w->rt->stopping) != 0;
+	/* relaxed: nothing was passed on with it; a worker that sleeps is nudged after the store,
+	 * and a driver's poll acquires what was before its wake. */
+	return tti_load_relaxed(&w->rt->stopping) != 0;
 }
 
 static void poll_driver(struct tti_worker *w, int64_t deadline)
@@ -392,10 +383,19 @@ void tti_worker_finish(struct tti_worker *w)
 
 void tti_worker_post(struct tti_worker *w, struct tti_msg *m)
 {
-	if (!tti_inbox_post(&w->inbox, &m->node))
-		return;
-	/* The driver outlives every message: it is destroyed after the inbox's last one. */
-	w->home.driver->ops->wake(w->home.driver);
+	struct tti_runtime *rt = w->rt;
+	bool outside = tti_home_here == NULL;
+
+	/* A plain thread's message may be the last thing the runtime waited for: its end waits
+	 * until the wake-up is done as well. Other workers are waited for anyhow.
+	 * relaxed: the post below releases it to whoever handles the message. */
+	if (outside)
+		tti_fetch_add_relaxed(&rt->outside, 1);
+	if (tti_inbox_post(&w->inbox, &m->node))
+		w->home.driver->ops->wake(w->home.driver);
+	if (outside)
+		/* release: pairs with the acquire in wait_for_posters() of rt/runtime.c. */
+		tti_fetch_sub_release(&rt->outside, 1);
 }
 
 void tti_worker_nudge(struct tti_worker *w)

@@ -114,9 +114,6 @@ void tti_worker_close(struct tti_worker *w);
 
 /* One turn without waiting; false when there was nothing to do. tti_home_here is w. */
 bool tti_worker_turn(struct tti_worker *w);
-/* A turn would do something now: a message, a runnable task, a timer that is due. Says
- * nothing of the driver. */
-bool tti_worker_has_work(const struct tti_worker *w, int64_t now);
 /* Turns and sleeps until the runtime is stopping. */
 void tti_worker_run(struct tti_worker *w);
 /* Handles the messages that are left once nobody posts any more. */

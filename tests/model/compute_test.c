@@ -7,8 +7,18 @@
  * The pool's threads are two threads of the model; a third one is the task that begins the
  * region and may stop it. A timed nap may end at every choice a scenario allows, and at none
  * elsewhere: nothing may depend on it.
+ *
+ * The inline half of a fork is the public header's own. It reads the beat with a builtin,
+ * since public headers have no atomic.h; here that builtin is the model's relaxed load.
  */
 /* model-sources: src/par/compute.c src/par/blocking.c src/sched/sleep.c src/env/cpus.c @worker */
+#include "base/atomic.h"
+
+#define __atomic_load_n(p, order) \
+	((uint32_t)tti_model_load((p), 4, TTI_MODEL_SITE(TTI_MODEL_LOAD, TTI_MODEL_RELAXED, 0)))
+#include <tutti/parallel.h>
+#undef __atomic_load_n
+
 #include "workers.h"
 
 #include "par/compute.h"
@@ -26,6 +36,15 @@ void tti_compute_sim_point(struct tti_compute_worker *w) { (void)w; }
 void tti_compute_sim_wait(struct tti_compute_worker *w) { (void)w; }
 bool tti_compute_sim_shares(struct tti_compute_worker *w) { return w == NULL; }
 
+/* Every fork here is inside the pool. */
+int tt_fork2_outside_(const tt_task_type *left, void *left_args, const tt_task_type *right, void *right_args,
+                      const char *site)
+{
+	(void)left_args;
+	(void)right_args;
+	model_fail("%s and %s were forked outside the pool, at %s", left->name, right->name, site);
+}
+
 /* One call of a body: counted, and what it wrote. */
 struct part {
 	unsigned runs, drops;
@@ -38,6 +57,8 @@ static struct tt_par_share_ region;
 static struct part parts[4];
 static tti_atomic_u32 timeouts, region_ended, ended;
 static int region_rc, left_rc, right_rc;
+static unsigned news;                /* written before a stop, read by who drops a side for it */
+static bool reads_news;
 
 /* ---- The seams ---- */
 
@@ -83,29 +104,28 @@ static void part_drop(void *args)
 	struct part *p = args;
 
 	model_plain_write(p->drops, model_plain_read(p->drops) + 1);
+	if (reads_news)
+		MODEL_ASSERT(model_plain_read(news) == 1);
 }
 
 static const tt_task_type part_type = { .name = "part", .site = "model", .size = sizeof(struct part), .align = 8,
 	                                .run = part_run, .drop = part_drop };
 
-/* tt_fork2() with a beat at every fork. */
+/* tt_fork2() with a beat at its beginning: somebody is idle, and the last share was long ago. */
 static int fork_with_beat(const tt_task_type *left, void *left_args, const tt_task_type *right, void *right_args)
 {
 	struct tti_compute_worker *w = tti_compute_here();
-	tt_par_job_ job;
-	int rc;
 
-	w->shared_at = 0; /* long ago */
-	tt_par_push_(&w->open, &job, right, right_args);
-	rc = tt_fork2_beat_(&w->open);
-	if (rc < 0)
-		return tt_fork2_stopped_(&w->open, &job, left, left_args, rc);
-	rc = left->run(left_args);
-	if (job.share != NULL || rc < 0)
-		return tt_fork2_join_(&w->open, &job, rc);
-	tt_par_pop_(&w->open, &job);
-	rc = right->run(right_args);
-	return rc < 0 ? rc : 0;
+	w->shared_at = 0;
+	/* relaxed: as whoever asks for a share does; an exchange keeps what others flagged. */
+	tti_exchange_relaxed(&w->open.beat, 1);
+	return tt_fork2_(left, left->run, left_args, right, right->run, right_args, "model");
+}
+
+/* tt_fork2() as it is: a beat comes only when others send one. */
+static int fork_without_beat(const tt_task_type *left, void *left_args, const tt_task_type *right, void *right_args)
+{
+	return tt_fork2_(left, left->run, left_args, right, right->run, right_args, "model");
 }
 
 static int pair_run(void *args)
@@ -121,6 +141,20 @@ static int pair_run(void *args)
 }
 
 static const tt_task_type pair_type = { .name = "pair", .site = "model", .size = 0, .align = 8, .run = pair_run };
+
+/* The same fork where no share was asked for: the left side may be told to stop meanwhile. */
+static int plain_pair_run(void *args)
+{
+	struct part *p = args;
+	int rc = fork_without_beat(&part_type, &p[0], &part_type, &p[1]);
+
+	for (int i = 0; i < 2; i++)
+		MODEL_ASSERT(model_plain_read(p[i].runs) + model_plain_read(p[i].drops) == 1);
+	return rc;
+}
+
+static const tt_task_type plain_pair_type = { .name = "plain pair", .site = "model", .size = 0, .align = 8,
+	                                      .run = plain_pair_run };
 
 static int tree_run(void *args)
 {
@@ -232,6 +266,16 @@ static void task_stop(void)
 	tti_compute_close(pool);
 }
 
+/* What the one who stops wrote before is seen by the side that is told, and not run. */
+static void task_stop_plain(void)
+{
+	begin(&plain_pair_type);
+	model_plain_write(news, 1u);
+	tti_compute_stop(pool, &region);
+	wait_for_region();
+	tti_compute_close(pool);
+}
+
 static void task_tell(void)
 {
 	begin(&told_type);
@@ -263,6 +307,8 @@ static void setup_threads(unsigned threads, uint32_t naps, int left, int right)
 	tti_compute_spin_max = 0;
 	pool = tti_compute_new(threads, &model_env);
 	MODEL_ASSERT(pool != NULL);
+	news = 0;
+	reads_news = false;
 	parts[0].rc = left_rc = left;
 	parts[1].rc = right_rc = right;
 	region_rc = 1;
@@ -281,6 +327,13 @@ static void setup_with(uint32_t naps, int left, int right)
 
 static void setup_one(void) { setup_threads(1, 0, 0, 0); }
 static void setup_plain(void) { setup_with(0, 0, 0); }
+
+static void setup_news(void)
+{
+	setup_one();
+	reads_news = true;
+}
+
 static void setup_naps(void) { setup_with(1, 0, 0); }
 static void setup_right_fails(void) { setup_with(0, 0, TT_EIO); }
 static void setup_both_fail(void) { setup_with(0, TT_EPROTO, TT_EIO); }
@@ -355,6 +408,9 @@ static const struct model_scenario scenarios[] = {
 	{ .name = "told", .claim = "Who takes a beat sees the stop that it tells of.", .setup = setup_one,
 	  .threads = { thread_1, task_tell }, .check = check_told, .outcomes = told_or_not, .executions = 60000,
 	  .partial = true },
+	{ .name = "told_in_fork", .claim = "A fork that is told to stop after its left side sees who told it.",
+	  .setup = setup_news, .threads = { thread_1, task_stop_plain }, .check = check_stopped,
+	  .outcomes = left_or_whole, .executions = 60000, .partial = true },
 	{ .name = "withdraw", .claim = "A withdrawn region has not begun.", .setup = setup_plain,
 	  .threads = { thread_1, thread_2, task_withdraw }, .check = check_stopped, .outcomes = left_or_whole,
 	  .executions = 60000, .partial = true },

@@ -5,7 +5,10 @@
  * Modes       by default every scenario is searched to the end, or to its budget and
  *             then at random. --seed searches at random only. --replay runs one path and
  *             prints it. --mutate weakens one order at a time and expects a failure;
- *             --together then tries the survivors all at once.
+ *             --together then tries the survivors all at once. --random makes so many
+ *             random executions, of the scenarios that were not searched to their end;
+ *             --sites lists the atomic accesses that were compiled, reached or not.
+ *             tests/model/summary.py reads what all of these print.
  * Crashes     an access that faults and a loop without any step of the model (both
  *             happen in mutants) become failures of the execution: the signal handler
  *             lets the thread go on in crash_landing().
@@ -24,10 +27,10 @@
 #include <ucontext.h>
 
 #define OUTCOMES_MAX 64
-#define SITES_MAX 256
 #define MUTANTS_MAX 512
 #define DEFAULT_EXECUTIONS 3000000
 #define RANDOM_AFTER_BOUND 20000
+#define RANDOM_ROUND 50000
 #define TRACE_MAX 150
 #define PATH_TEXT 20000
 
@@ -38,9 +41,9 @@ void (*tti_panic_hook)(void);
 
 struct options {
 	const char *scenario, *replay;
-	uint64_t executions, seed;
-	int preemptions, mutant;
-	bool seeded, mutate, together, verbose, list;
+	uint64_t executions, seed, random;
+	int mutant;
+	bool seeded, mutate, together, verbose, list, sites;
 };
 
 struct outcomes { char text[OUTCOMES_MAX][128]; uint64_t count[OUTCOMES_MAX]; unsigned n; };
@@ -356,6 +359,53 @@ static bool run_all(const struct model_harness *h, const struct options *o, uint
 	return ok;
 }
 
+static bool has_partial(const struct model_harness *h)
+{
+	for (const struct model_scenario *s = h->scenarios; s->name != NULL; s++)
+		if (s->partial && s->fails == NULL)
+			return true;
+	return false;
+}
+
+/* A scenario that was searched to its end has nothing to gain from chance. */
+static bool gains_by_chance(const struct model_scenario *s, const struct options *o, bool partial_only)
+{
+	if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0)
+		return false;
+	return s->fails == NULL && (s->partial || !partial_only);
+}
+
+/* Random executions of the scenarios in turn, each round from a seed of its own, until
+ * there are as many as were asked for. */
+static bool run_at_random(const struct model_harness *h, const struct options *o, uint64_t *total)
+{
+	uint64_t round = 0;
+	bool partial_only = has_partial(h);
+	double began = seconds();
+
+	while (*total < o->random) {
+		uint64_t before = *total;
+
+		round++;
+		for (const struct model_scenario *s = h->scenarios; s->name != NULL && *total < o->random; s++) {
+			struct result r = { .executions = 0 };
+
+			if (!gains_by_chance(s, o, partial_only))
+				continue;
+			model_search_begin(MODE_RANDOM, o->seed + round * 1000003u);
+			search(s, RANDOM_ROUND, &r);
+			*total += r.executions + r.redundant + r.cut;
+			if (!judge(s, &(struct options){ .seeded = true, .mutant = -1 }, &r))
+				return false;
+		}
+		if (*total == before)
+			break;
+	}
+	printf("ok   at random: %llu executions, %llu rounds, %.2f s\n", (unsigned long long)*total,
+	       (unsigned long long)round, seconds() - began);
+	return true;
+}
+
 /* ---- Mutants ---- */
 
 static bool same_site(const struct tti_model_site *a, const struct tti_model_site *b)
@@ -410,23 +460,43 @@ static void add_weaker(struct mutant *list, unsigned *n, const struct tti_model_
 		add_mutant(list, n, s, order & ~(unsigned)TTI_MODEL_ACQUIRE, of_failure);
 }
 
+/* The copies of an inline function in several sources are one site. */
+static bool is_first_copy(struct tti_model_site *const *p)
+{
+	for (struct tti_model_site **q = __start_tti_model_sites; q < p; q++)
+		if (same_site(*q, *p))
+			return false;
+	return true;
+}
+
+static bool is_reached(const struct tti_model_site *s)
+{
+	for (struct tti_model_site **q = __start_tti_model_sites; q < __stop_tti_model_sites; q++)
+		if (same_site(s, *q) && (*q)->reached)
+			return true;
+	return false;
+}
+
+static void list_sites(void)
+{
+	for (struct tti_model_site **p = __start_tti_model_sites; p < __stop_tti_model_sites; p++) {
+		const struct tti_model_site *s = *p;
+
+		if (is_first_copy(p) && strncmp(short_name(s->file), "src/", 4) == 0)
+			printf("site %s:%d %s() %s %s %s\n", short_name(s->file), s->line, s->func, model_op_names[s->op],
+			       model_order_name(s->op, s->order), is_reached(s) ? "reached" : "unreached");
+	}
+}
+
 static unsigned list_mutants(const struct model_harness *h, struct mutant *list, unsigned *ret_unreached)
 {
-	const struct tti_model_site *done[SITES_MAX];
-	unsigned done_n = 0, n = 0;
+	unsigned n = 0;
 
 	*ret_unreached = 0;
 	for (struct tti_model_site **p = __start_tti_model_sites; p < __stop_tti_model_sites; p++) {
-		bool known = false, reached = false;
-
-		for (unsigned i = 0; i < done_n; i++)
-			known |= same_site(done[i], *p);
-		if (known || !is_ours(*p, h) || done_n == SITES_MAX)
+		if (!is_first_copy(p) || !is_ours(*p, h))
 			continue;
-		done[done_n++] = *p;
-		for (struct tti_model_site **q = __start_tti_model_sites; q < __stop_tti_model_sites; q++)
-			reached |= same_site(*p, *q) && (*q)->reached;
-		if (!reached) {
+		if (!is_reached(*p)) {
 			printf("  unreached %s:%d %s() %s\n", short_name((*p)->file), (*p)->line, (*p)->func,
 			       model_op_names[(*p)->op]);
 			(*ret_unreached)++;
@@ -556,7 +626,7 @@ static bool mutate(const struct model_harness *h, const struct options *o, uint6
 	static struct mutant list[MUTANTS_MAX];
 	bool allowances[MUTANTS_MAX] = { false }, caught[MUTANTS_MAX] = { false }, alive[MUTANTS_MAX] = { false };
 	bool ok = true;
-	unsigned unreached, n = list_mutants(h, list, &unreached), survived = 0;
+	unsigned unreached, n = list_mutants(h, list, &unreached), survived = 0, caught_n = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (o->mutant >= 0 && (unsigned)o->mutant != i)
@@ -568,10 +638,13 @@ static bool mutate(const struct model_harness *h, const struct options *o, uint6
 	if (o->together)
 		try_together(h, o, list, n, alive, total);
 	ok = survived == 0;
+	for (unsigned i = 0; i < n; i++)
+		caught_n += caught[i];
 	for (unsigned i = 0; h->survivors != NULL && h->survivors[i].file != NULL; i++)
 		if (!allowances[i] && o->mutant < 0)
 			ok &= is_harmless(&h->survivors[i], list, n);
-	printf("mutants %u, survived without a reason %u, sites not reached here %u\n", n, survived, unreached);
+	printf("mutants %u, caught %u, survived without a reason %u, sites not reached here %u\n", n, caught_n,
+	       survived, unreached);
 	return ok;
 }
 
@@ -581,7 +654,7 @@ static int usage(const char *name)
 {
 	fprintf(stderr,
 	        "usage: %s [--scenario NAME] [--executions N] [--seed S] [--replay PATH]\n"
-	        "       [--mutate] [--together] [--mutant N] [--list] [--verbose]\n", name);
+	        "       [--mutate] [--together] [--mutant N] [--random N] [--sites] [--list] [--verbose]\n", name);
 	return 2;
 }
 
@@ -598,6 +671,8 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->verbose = true;
 		else if (strcmp(a, "--list") == 0)
 			o->list = true;
+		else if (strcmp(a, "--sites") == 0)
+			o->sites = true;
 		else if (value == NULL)
 			return false;
 		else if (i++, strcmp(a, "--scenario") == 0)
@@ -606,6 +681,8 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->replay = value;
 		else if (strcmp(a, "--executions") == 0)
 			o->executions = strtoull(value, NULL, 0);
+		else if (strcmp(a, "--random") == 0)
+			o->random = strtoull(value, NULL, 0);
 		else if (strcmp(a, "--mutant") == 0)
 			o->mutant = atoi(value);
 		else if (strcmp(a, "--seed") == 0)
@@ -637,7 +714,8 @@ int model_main(int argc, char **argv, const struct model_harness *h)
 {
 	struct options o = { .mutant = -1, .seed = 1 };
 	double start = seconds();
-	uint64_t total = 0;
+	uint64_t total = 0, mutants = 0;
+	double spent;
 	bool ok = true;
 
 	if (!parse(argc, argv, &o))
@@ -649,10 +727,13 @@ int model_main(int argc, char **argv, const struct model_harness *h)
 	catch_crashes();
 	if (o.replay != NULL)
 		return replay(h, &o);
-	ok = run_all(h, &o, &total);
-	if (ok && (o.mutate || o.mutant >= 0 || h->mutate_always))
-		ok = mutate(h, &o, &total);
-	printf("%s: executions %llu, %.0f/s, %s\n", h->name, (unsigned long long)total,
-	       (double)total / (seconds() - start), ok ? "ok" : "FAILED");
+	ok = o.random > 0 ? run_at_random(h, &o, &total) : run_all(h, &o, &total);
+	spent = seconds() - start;
+	if (o.sites)
+		list_sites();
+	if (ok && (o.mutate || o.mutant >= 0 || (h->mutate_always && o.random == 0)))
+		ok = mutate(h, &o, &mutants);
+	printf("%s: executions %llu, %.0f/s, of mutants %llu, %s\n", h->name, (unsigned long long)total,
+	       (double)total / spent, (unsigned long long)mutants, ok ? "ok" : "FAILED");
 	return ok ? 0 : 1;
 }

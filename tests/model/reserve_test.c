@@ -199,23 +199,11 @@ static const struct model_scenario scenarios[] = {
 	{ .name = NULL },
 };
 
-#define UNDER_A_LOCK "nodes are found under their object's lock and outcomes travel with the wake; only atomicity is needed"
-
-static const struct model_survivor survivors[] = {
-	{ "src/wait/wait.c", "tti_claim", "cas acq_rel->acquire", UNDER_A_LOCK },
-	{ "src/wait/wait.c", "tti_claim", "cas acq_rel->release", UNDER_A_LOCK },
-	{ "src/wait/wait.c", "tti_claim", "cas failure acquire->relaxed", UNDER_A_LOCK },
-	{ "src/wait/wait.c", "tti_claim_self", "cas acq_rel->acquire", UNDER_A_LOCK },
-	{ "src/wait/wait.c", "tti_claim_self", "cas acq_rel->release", UNDER_A_LOCK },
-	{ "src/wait/wait.c", "tti_claim_self", "cas failure acquire->relaxed", UNDER_A_LOCK },
-	{ .file = NULL },
-};
-
 int main(int argc, char **argv)
 {
 	static const char *const files[] = { "src/sync/channel.c", "src/wait/wait.c", NULL };
 	static const struct model_harness h = {
-		.name = "reserve", .scenarios = scenarios, .survivors = survivors, .files = files,
+		.name = "reserve", .scenarios = scenarios, .files = files,
 	};
 
 	return model_main(argc, argv, &h);
