@@ -8,8 +8,8 @@ tier_budget_night=14400
 tier_run() {
 	build release || return
 	cycles=40
-	! night || cycles=5000
-	! night || export TT_POWERLOSS_POINTS=1000
+	! night || cycles=${TT_NIGHT_CYCLES:-5000}
+	! night || export TT_POWERLOSS_POINTS="${TT_NIGHT_POINTS:-1000}"
 	run_ctest release power -L durability
 	if [ ! -x build/release/bin/tutti-gateway ] || [ ! -x tests/durability/kill9.py ]; then
 		absent 'no tutti-gateway, or no tests/durability/kill9.py'
