@@ -507,7 +507,7 @@ static TT_TASK(init_other_last, (struct world *, w))
 {
 	int rc;
 
-	TT_TRY(tt_sleep(TT_MS(20)));
+	TT_TRY(tt_sleep(TT_MS(200))); /* longer than a busy machine needs until the child waits */
 	rc = tt_once_do(&w->once, init, w);
 	count(w, rc);
 	/* The child, which takes over, finds the circle gone. */
