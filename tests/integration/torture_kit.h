@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
@@ -59,6 +60,16 @@ TT_UNUSED static bool was_cut_short(int rc)
 #else
 	return rc == TT_ECANCELED;
 #endif
+}
+
+/* The name of a Unix socket: "@name" in the simulator, where all runs are alike, and one that no
+ * other process has elsewhere. */
+TT_UNUSED static const char *own_name(const char *name, char *buf, size_t n)
+{
+	if (tt_test_on() == TT_ON_SIM)
+		return name;
+	snprintf(buf, n, "%s-%d", name, (int)getpid());
+	return buf;
 }
 
 /* At night everything is tried, and pairs. */

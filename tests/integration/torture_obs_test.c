@@ -48,11 +48,13 @@ static int ask(struct ledger *l, const char *path)
 
 static TT_TASK(serves_dumps, (struct ledger *, l))
 {
+	char buf[40];
+	const char *name = own_name("@torture-dump", buf, sizeof(buf));
 	int rc;
 
 	TT_GROUP(g);
-	tt_go_with(&g, &daemon_child, tt_dump_serve, "@torture-dump");
-	rc = ask(l, "@torture-dump");
+	tt_go_with(&g, &daemon_child, tt_dump_serve, name);
+	rc = ask(l, name);
 	return tt_group_end(&g, rc);
 }
 

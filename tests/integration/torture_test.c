@@ -838,12 +838,14 @@ static int accept_unix(tt_fd *listener, const char *path)
 
 static TT_TASK(connects_unix, (struct ledger *, l))
 {
+	char buf[40];
+	const char *name = own_name("@torture", buf, sizeof(buf));
 	tt_fd *listener;
 	int rc;
 
 	(void)l;
-	TT_TRY(tt_unix_listen("@torture", 1, &listener));
-	rc = accept_unix(listener, "@torture");
+	TT_TRY(tt_unix_listen(name, 1, &listener));
+	rc = accept_unix(listener, name);
 	tt_fd_close(listener);
 	return rc;
 }
