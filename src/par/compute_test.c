@@ -830,7 +830,7 @@ static TT_TASK(stopped_between_the_sides, (struct owned *, o))
  * is there to take it. */
 TT_TEST_PLAIN(compute, a_cancel_comes_between_the_sides)
 {
-	/* perhaps laws 7, 11 */
+	/* perhaps laws 7, 9, 11 */
 	struct owned o = { .ran.v = 0 };
 
 	setenv("TUTTI_COMPUTE", "1", 1);

@@ -131,6 +131,7 @@ TT_TEST(sim_process, an_unread_pipe_breaks_as_a_pipe)
 /* A signal ends it, and is its status; the catcher is only asked; SIGKILL ends both. */
 TT_TEST(sim_process, signals)
 {
+	/* law 1 */
 	static const char *const nap[] = { "nap", NULL }, *const daemon[] = { "daemon", NULL };
 	tt_process_options o = program(nap);
 	tt_process *p = started(&o);

@@ -343,6 +343,7 @@ static TT_TASK(nothing)
 /* On a plain thread: what a runtime that is started there asks for, on all its threads. */
 TT_TEST_PLAIN(fail, a_runtime_without_memory_does_not_start_and_says_so)
 {
+	/* perhaps law 7 */
 	tt_main_options o = { .workers = 4, .io = TT_IO_EPOLL };
 	struct stderr_capture c;
 	uint64_t allocs;

@@ -16,6 +16,8 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "fiber/fiber.h"
+
 /* ---- subjects ---- */
 
 static void passes(void)
@@ -242,7 +244,7 @@ TT_TEST_PLAIN(kit, a_test_does_not_outlive_its_runner)
 TT_TEST_PLAIN(kit, a_failed_expectation_says_where_and_what)
 {
 	EXPECT_EQ(run("--only=subject.fails_twice", "--seed=5"), 1);
-	EXPECT_TRUE(says("kit_test.c:34: expected 1 + 1 == 3, but 2 and 3\n"));
+	EXPECT_TRUE(says("kit_test.c:36: expected 1 + 1 == 3, but 2 and 3\n"));
 	EXPECT_TRUE(says("expected \"left\" == \"right\""));
 	EXPECT_TRUE(says("not ok 1 - subject.fails_twice # 2 expectations failed, seed 0x5"));
 	EXPECT_TRUE(says("TUTTI_SEED=0x5 TUTTI_SIM_WORKERS=1"));
@@ -299,15 +301,21 @@ TT_TEST_PLAIN(kit, each_failed_expectation_explains_itself)
 	EXPECT_TRUE(says("\"left\" and \"(null)\""));
 	EXPECT_TRUE(says("over 3 bytes, but byte 1 is 0x02 and 0x09"));
 	EXPECT_TRUE(says("not ok 1 - every.kind_of_failure # 8 expectations failed"));
+#ifdef TTI_FIBER_TSAN
+	/* There nobody looks: see expect.c. */
+	EXPECT_EQ(run("--only=every.abort", "--on=epoll"), 0);
+#else
 	EXPECT_EQ(run("--only=every.abort", "--on=epoll"), 1);
 	EXPECT_TRUE(says("wait status 0x0"));
 	EXPECT_TRUE(says("aborts, but does not say \"no such word\""));
 	EXPECT_TRUE(says("wait status 0x300"));
 	EXPECT_TRUE(says("# 3 expectations failed"));
+#endif
 }
 
 TT_TEST_PLAIN(kit, what_a_test_leaves_behind_fails_it)
 {
+	/* perhaps laws 5, 7, 9 */
 	EXPECT_EQ(run_plainly("--only=every.task_left", "--on=epoll", "--timeout=30", NULL), 1);
 	EXPECT_TRUE(says("expected 2 tasks alive, but 1"));
 	EXPECT_EQ(run("--only=every.number_left", "--on=epoll"), 1);

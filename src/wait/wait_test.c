@@ -242,6 +242,7 @@ static void begin_stuck(struct tti_waiter *w, uint32_t next)
 /* A waiter that is CLAIMING is waited out, whichever way it goes. */
 TT_TEST_PLAIN(wait, a_claim_waits_for_one_that_looks_at_its_partner)
 {
+	/* law 4 */
 	void (*before)(void) = tti_spin_yield;
 	struct tti_waiter w[2];
 
@@ -271,6 +272,7 @@ TT_TEST_PLAIN(wait, a_claim_waits_for_one_that_looks_at_its_partner)
 /* The node of a wait that was decided stays where it is, and its outcome as it was. */
 TT_TEST_PLAIN(wait, a_decided_node_is_not_settled)
 {
+	/* law 4 */
 	struct tti_list woken;
 	struct tti_wait_node n;
 	struct tti_waiter w;

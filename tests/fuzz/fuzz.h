@@ -98,7 +98,8 @@ static inline struct fuzz_input fuzz_take(struct fuzz_input *in, size_t n)
 {
 	struct fuzz_input piece = { in->at, n < in->left ? n : in->left };
 
-	in->at += piece.left;
+	if (piece.left > 0) /* an empty input may be nowhere */
+		in->at += piece.left;
 	in->left -= piece.left;
 	return piece;
 }
