@@ -18,7 +18,7 @@ tier_run() {
 	if night; then
 		run_ctest aarch64 all -E ":uring|$emulator_lacks" --timeout 900
 	else
-		run_ctest aarch64 smoke -R '^(arch|base|fiber|timer)\.[a-z0-9_]+$|^(task|wait|scope|sync|sched|net)\.[a-z0-9_]+:(sim1|epoll1)$' \
+		run_ctest aarch64 smoke -R '^(arch|base|fiber|timer)\.[a-z0-9_]+$|^(task|wait|scope|sync|sched|net)\.[a-z0-9_]+:sim1$|^(task|sync|net)\.[a-z0-9_]+:epoll1$' \
 			-E "$emulator_lacks"
 	fi
 }

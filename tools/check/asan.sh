@@ -6,7 +6,12 @@ tier_budget=300
 tier_budget_night=1800
 
 tier_run() {
-	build asan && run_ctest asan gcc -LE durability
+	# What is refused on real workers starts a process for each run: by night.
+	if night; then
+		build asan && run_ctest asan gcc -LE durability
+	else
+		build asan && run_ctest asan gcc -LE durability -E 'integration\.oom_.*:(epoll1|uring1)$'
+	fi
 	have clang || { absent 'no clang'; return; }
 	build asan-clang || return
 	if night; then

@@ -63,7 +63,7 @@ tier_run() {
 	have clang || { absent 'no clang'; return; }
 	build dev && build fuzz || return
 	[ -n "$(ls build/fuzz/bin/*_fuzz 2>/dev/null)" ] || { absent 'no X_fuzz.c'; return; }
-	seconds=18
+	seconds=6
 	! night || seconds=${TT_NIGHT_FUZZ:-1500}
 	# Stacks of tasks and fake stacks do not go together.
 	ASAN_OPTIONS=detect_stack_use_after_return=0

@@ -15,8 +15,10 @@ runs_with() {
 
 tier_run() {
 	build dev || return
+	workers=4
+	! night || workers=1,4
 	for answer in EPERM ENOSYS; do
-		run_counted tools/kit_run.py --build build/dev --on auto --workers 1,4 \
+		run_counted tools/kit_run.py --build build/dev --on auto --workers $workers \
 			--wrap "build/dev/bin/deny-uring $answer"
 		[ -x build/dev/bin/bench-tutti ] || { absent 'no bench-tutti'; continue; }
 		if runs_with auto; then
