@@ -5,7 +5,7 @@
 # The corpus is tests/fuzz/X/, with tests/fuzz/X.dict where there is one, and what the fuzzer has
 # found in earlier runs (build/fuzz/corpus/X). A crash leaves its input in build/fuzz/crash-X-...;
 # docs/internals/fuzzing.md says what to do with it.
-tier_about='fuzzing: corpus, then 18 s for each target, two at a time (a night 25 min)'
+tier_about='fuzzing: corpus, then 6 s for each target, two at a time (a night 25 min)'
 tier_budget=150
 tier_budget_night=9600
 

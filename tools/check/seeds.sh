@@ -2,8 +2,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # seeds.sh - TESTING row 5: seeded simulation with faults; the failing seed is printed.
 #
-# Runs the kit tests that loop over tt_test_seeds(); torture, where each seed is hundreds of
-# runs, gets a thirtieth. A night goes in slices and remembers where the next one begins,
+# Runs the kit tests that loop over tt_test_seeds(); torture and power cuts, where each seed is
+# hundreds of runs, get a thirtieth; linear.sh has its own. A night goes in slices and remembers where the next one begins,
 # so that it can be resumed.
 tier_about='simulated seeds with faults (10,000; a night 10 million)'
 tier_budget=120
@@ -16,15 +16,15 @@ seeded() { # first count pattern-of-names
 }
 
 slice_of_seeds() { # first count
-	seeded "$1" "$2" '^(?!.*torture)' || return
-	seeded "$1" $(($2 / 30 + 1)) torture
+	seeded "$1" "$2" '^(?!.*(torture|crash|disk|linear))' || return
+	seeded "$1" $(($2 / 30 + 1)) '(torture|crash|disk)'
 }
 
 tier_run() {
 	build release || return
 	if ! night; then
 		slice_of_seeds 1 "${TT_SEEDS:-10000}" || return
-		note "seeds 1 to ${TT_SEEDS:-10000} of every seeded test, on 1, 2 and 4 workers; of torture a thirtieth"
+		note "seeds 1 to ${TT_SEEDS:-10000} of every seeded test, on 1, 2 and 4 workers; of torture and power cuts a thirtieth"
 		return
 	fi
 	progress=$TT_CHECK_DIR/seeds.next
