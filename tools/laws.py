@@ -83,7 +83,9 @@ def commands(test):
 
 
 def runs_here(test):
-    """Kit tests, and programs that name a law."""
+    """Kit tests, and programs that name a law; slow ones only if they cite one."""
+    if re.search(r'test-labels:.*\bslow\b', text_of(test)) and not any(read_citations(test).values()):
+        return False
     return bool(test.configurations) or bool(numbers(text_of(test))) or any(read_citations(test).values())
 
 
