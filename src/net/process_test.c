@@ -535,6 +535,8 @@ PROCESS_TEST(start_failures)
 	tt_process *p = (tt_process *)8;
 	int fd;
 
+	/* A folder that may not be searched would make it EACCES, as execvp(3) has it. */
+	setenv("PATH", "/usr/bin:/bin", 1);
 	expect_chain(tt_process_start(&o, &p), TT_ENOENT, "\"/none/such\": run the program");
 	o.argv = nowhere;
 	EXPECT_CODE(tt_process_start(&o, &p), TT_ENOENT);

@@ -272,7 +272,7 @@ static int kill_one(void)
 
 static int no_such_program(void)
 {
-	const char *argv[] = { "no-such-program-anywhere", NULL };
+	const char *argv[] = { "/bin/no-such-program-anywhere", NULL };
 	tt_process_options o = { .argv = argv };
 	tt_process *p;
 	int rc = tt_process_start(&o, &p);

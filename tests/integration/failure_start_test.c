@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "failure_kit.h"
+#include "rings.h"
 
 static TT_TASK(child, (int, n))
 {
@@ -130,6 +131,7 @@ static void refuse_all(enum tt_io io)
 
 TT_TEST_PLAIN(failure_start, every_refusal_is_survived)
 {
+	skip_where_rings_are_few();
 	refuse_all(tti_test_options.on == TT_ON_URING ? TT_IO_URING : TT_IO_EPOLL);
 }
 

@@ -22,6 +22,7 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "rings.h"
 #include "testing/kit.h"
 
 /* Thousands of processes take longer than a test usually has. */
@@ -49,6 +50,7 @@ static tt_torture_options options_for(const char *name)
 	{ \
 		tt_torture_options o = options_for(#scenario); \
 		tt_torture_result r; \
+		skip_where_rings_are_few(); \
 		EXPECT_EQ(TT_ALLOC_TORTURE(&o, &r, scenario), 0); \
 		EXPECT_GT(r.cut, 0); \
 		tt_test_note("memory %-16s %4llu places, %5llu runs, %5llu returned a code", #scenario, \
@@ -58,6 +60,7 @@ static tt_torture_options options_for(const char *name)
 	{ \
 		tt_torture_options o = options_for(#scenario); \
 		tt_torture_result r; \
+		skip_where_rings_are_few(); \
 		EXPECT_EQ(TT_SYSCALL_TORTURE(&o, &r, scenario), 0); \
 		EXPECT_GT(r.cut, 0); \
 		tt_test_note("calls  %-16s %4llu places, %5llu runs, %5llu returned a code", #scenario, \
