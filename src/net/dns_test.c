@@ -245,7 +245,7 @@ TT_TEST_ON(dns, answers_and_cancels_race, TT_ON_REAL, "needs real threads")
 {
 	static const char *const hosts[] = { "localhost", "127.1" };
 
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 1000; i++) {
 		TT_GROUP(g);
 		for (int k = 0; k < 8; k++) {
 			tt_go_with(&g, &anywhere, ask_briefly, hosts[k % 2], TT_US(20 * (i % 7)));
