@@ -93,19 +93,6 @@ static TT_TASK(real_scenario, (struct slot *, s))
 	return 0;
 }
 
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = -1; /* the directory's own */
-
-	if (dir == NULL)
-		return 0;
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static bool said(const struct slot *s, const char *text)
 {
 	char buf[OUTPUT_MAX];
@@ -132,7 +119,7 @@ static void check_status(const struct slot *s, int status)
 static void check_nothing_left(struct slot *s, int descriptors)
 {
 	const struct tti_failing *t = s->torture;
-	int now = open_descriptors();
+	int now = tti_test_open_descriptors();
 
 	/* relaxed: the threads have ended. */
 	s->allocs_left = tti_load_relaxed(&s->fail.allocs);
@@ -183,7 +170,7 @@ static TT_NORETURN void run(struct slot *s, pid_t runner, const sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	redirect(s);
 	tti_test_shared = &s->kit;
-	descriptors = open_descriptors();
+	descriptors = tti_test_open_descriptors();
 	env = tti_env_bind(tti_inject_layer(&s->fail, &tti_env_real));
 	/* relaxed: the threads come after. */
 	tti_store_relaxed(&s->fail.armed, 1);

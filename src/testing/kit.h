@@ -46,4 +46,7 @@ struct tti_census {
 /* Asks every worker. Parks the calling task. */
 void tti_census_take(struct tti_census *ret);
 
+/* How many numbers this process has open, as far as it may look; run.c. */
+int tti_test_open_descriptors(void);
+
 #endif

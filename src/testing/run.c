@@ -50,7 +50,7 @@ static void run_simulated(const tt_test *t)
 	}
 }
 
-static int open_descriptors(void)
+int tti_test_open_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	int n = -1; /* the directory's own */
@@ -73,11 +73,11 @@ static enum tt_io chosen_io(void)
 static void run_real(const tt_test *t)
 {
 	tt_main_options o = { .workers = tti_test_options.workers, .io = chosen_io() };
-	int before = open_descriptors(), status, after;
+	int before = tti_test_open_descriptors(), status, after;
 	uint64_t left;
 
 	status = tt_main_with(&o, test_body, t);
-	after = open_descriptors();
+	after = tti_test_open_descriptors();
 	/* The runtime closes what a program left open; that it had to is a failure all the same. */
 	left = tti_net_left_open();
 	if (left != 0)

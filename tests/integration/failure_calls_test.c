@@ -376,7 +376,7 @@ TT_TEST_ON(failure_calls, readiness, TT_ON_EPOLL | TT_ON_URING, "the kernel's de
 /* A close that was interrupted has closed. */
 TT_TEST_ON(failure_calls, an_interrupted_close_is_one, TT_ON_EPOLL | TT_ON_URING, "the kernel's descriptors")
 {
-	int before = open_numbers();
+	int before = tti_test_open_descriptors();
 	tt_fd *ends[2];
 
 	REQUIRE_OK(tt_pair(ends));
@@ -385,15 +385,15 @@ TT_TEST_ON(failure_calls, an_interrupted_close_is_one, TT_ON_EPOLL | TT_ON_URING
 	tt_fd_close(ends[1]);
 	EXPECT_TRUE(refuse_no_more());
 	/* The refused one was not made: the test's to close. */
-	EXPECT_EQ(open_numbers(), before + 1);
-	for (int fd = 3; fd < 64 && open_numbers() > before; fd++) {
+	EXPECT_EQ(tti_test_open_descriptors(), before + 1);
+	for (int fd = 3; fd < 64 && tti_test_open_descriptors() > before; fd++) {
 		int type;
 		socklen_t len = sizeof(type);
 
 		if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &type, &len) == 0 && type == AF_UNIX)
 			close(fd);
 	}
-	EXPECT_EQ(open_numbers(), before);
+	EXPECT_EQ(tti_test_open_descriptors(), before);
 }
 
 TT_TEST_MAIN()

@@ -10,8 +10,6 @@
 #ifndef TTI_TESTS_FAILURE_KIT_H
 #define TTI_TESTS_FAILURE_KIT_H
 
-#include <dirent.h>
-
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
@@ -122,18 +120,6 @@ TT_UNUSED static void refuse_everywhere(refused_fn *body)
 	tti_env_bind(before);
 }
 
-TT_UNUSED static int open_numbers(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = -1; /* the directory's own */
-
-	REQUIRE_TRUE(dir != NULL);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /*
  * Runs a scenario with the first, the second, ... call of a kind refused, until it makes no
  * more of them; returns how often one was. Each time it fails with a code or copes, leaves no
@@ -145,7 +131,7 @@ TT_UNUSED static unsigned refuse_in_turn(int (*scenario)(void), const struct ref
 	bool struck;
 
 	do {
-		int before = open_numbers(), rc, again;
+		int before = tti_test_open_descriptors(), rc, again;
 
 		refuse_nth(r, ++n);
 		rc = scenario();
@@ -153,11 +139,11 @@ TT_UNUSED static unsigned refuse_in_turn(int (*scenario)(void), const struct ref
 		if (!struck)
 			EXPECT_OK(rc);
 		EXPECT_LE(rc, 0);
-		EXPECT_EQ(open_numbers(), before);
+		EXPECT_EQ(tti_test_open_descriptors(), before);
 		again = scenario();
 		EXPECT_OK(again);
-		EXPECT_EQ(open_numbers(), before);
-		if (rc > 0 || again < 0 || open_numbers() != before) {
+		EXPECT_EQ(tti_test_open_descriptors(), before);
+		if (rc > 0 || again < 0 || tti_test_open_descriptors() != before) {
 			tt_test_note("system call %ld, number %u, refused with %s", r->nr, n, tt_error_name(r->code));
 			break;
 		}

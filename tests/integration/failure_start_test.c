@@ -84,7 +84,7 @@ static bool are_as_before(const struct sigaction *before)
 /* Runs the program with each call of a kind refused in turn; how often one was. */
 static unsigned refuse_each(const struct refusal *r)
 {
-	int before = open_numbers(), status;
+	int before = tti_test_open_descriptors(), status;
 	const struct tti_env_ops *env = refuse_install();
 	struct sigaction signals[TAKEN_OVER];
 	unsigned n = 0, times = 0;
@@ -99,11 +99,11 @@ static unsigned refuse_each(const struct refusal *r)
 		status = start();
 		struck = refuse_no_more();
 		EXPECT_TRUE(status == 0 || (struck && status == 1));
-		EXPECT_EQ(open_numbers(), before);
+		EXPECT_EQ(tti_test_open_descriptors(), before);
 		EXPECT_TRUE(are_as_before(signals));
 		EXPECT_EQ(start(), 0);
 		times += struck;
-	} while (struck && open_numbers() == before && status <= 1);
+	} while (struck && tti_test_open_descriptors() == before && status <= 1);
 	refusing.everywhere = false;
 	tti_env_bind(env);
 	tt_test_note("call %ld, %s: %u times", r->nr, tt_error_name(r->code), times);
