@@ -12,6 +12,6 @@ executions_night=5000000000
 
 tier_run() {
 	build release || return
-	night && executions=$executions_night
+	! night || executions=${TT_NIGHT_EXECUTIONS:-$executions_night}
 	run_counted tests/model/summary.py --bin build/release/bin --executions "$executions" --jobs "$jobs"
 }

@@ -185,6 +185,9 @@ heading() {
 		printf ', %s' "$commit"
 	fi
 	printf ' ========\n'
+	# A night made smaller says so.
+	smaller=$(env | LC_ALL=C sort | sed -n '/^TT_NIGHT_PRINT=/d; s/^TT_NIGHT_//p' | paste -sd ' ' -)
+	[ $mode != night ] || [ -z "$smaller" ] || printf 'sizes       %s\n' "$smaller"
 }
 
 notes_of() { # name
