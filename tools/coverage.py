@@ -14,7 +14,7 @@ branches of the files whose path contains PATH ("all": of every file) that nothi
 build instead: a decision is covered when each of its conditions was seen to decide it.
 
 Left out by rule, whoever wrote the line:
-  the branches of TT_REQUIRE, TT_ASSERT and TT_ASSERT_SLOW statements: the
+  the branches of TT_REQUIRE, TT_ASSERT, TT_ASSERT_SLOW and TTI_SOMETIMES statements: the
   way to the panic is taken by a test where misuse can cause it, never where it is a bug;
   the functions that only assertions call: "TT_UNUSED static" ones, "..._is_valid";
   the way out of "do ... while (0)"; for MC/DC, decisions with a switch of TTI_LAW_BROKEN.
@@ -37,7 +37,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-STATEMENT = re.compile(r'\b(TT_REQUIRE|TT_ASSERT|TT_ASSERT_SLOW)\s*\(')
+STATEMENT = re.compile(r'\b(TT_REQUIRE|TT_ASSERT|TT_ASSERT_SLOW|TTI_SOMETIMES)\s*\(')
 CONSTANT = re.compile(r'\bTTI_LAW_BROKEN\(')
 CHECKER = re.compile(r'\bTT_UNUSED static\b|\b\w+_(is|are)_valid\(')
 CLOSED = re.compile(r'^\}\s*while \(0\);?\s*\\?$')

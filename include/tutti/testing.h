@@ -153,6 +153,19 @@ TT_API TT_NORETURN void tt_test_skip(const char *reason);
 TT_API TT_PRINTF(1, 2) void tt_test_note(const char *fmt, ...);
 
 /*
+ * tt_test_sometimes - how often a claim of TT_SOMETIMES() was true in this test so far, at the
+ * end of a loop over seeds, say: EXPECT_GT(tt_test_sometimes("a batch is empty"), 0u).
+ *
+ * TUTTI_SOMETIMES=FILE adds to FILE, at the end of each test, a line for each place that was
+ * reached: sim, real or plain; how often; where; the claim; with tabs between them.
+ *
+ * Blocks     no
+ * Returns    the sum over all places with this claim; 0 for one that no place makes
+ * Threads    any, in a test
+ */
+TT_API uint64_t tt_test_sometimes(const char *claim);
+
+/*
  * tt_test_wait_all_parked - wait until every other task is parked: what "let something
  * happen" should mean. In a simulation no time passes meanwhile.
  *

@@ -30,6 +30,7 @@
 #include <tutti/select.h>
 #include <tutti/semaphore.h>
 #include <tutti/signal.h>
+#include <tutti/sometimes.h>
 #include <tutti/start.h>
 #include <tutti/singleflight.h>
 #include <tutti/stream.h>

@@ -16,6 +16,7 @@
  * Law 1       Every attempt under way is waited for before the frame is left.
  * Law 2       A race that is cancelled still returns a connection that was made by then.
  */
+#include "base/sometimes.h"
 #include "net/race.h"
 
 #include <tutti/error.h>
@@ -189,6 +190,7 @@ static void drain(struct race *r)
 		if (r->attempts[i].state == UNDER_WAY)
 			tti_io_ask_cancel(&r->attempts[i].op);
 	while ((a = find(r, UNDER_WAY)) != NULL) {
+		TTI_SOMETIMES(true, "an attempt to connect outlives the race");
 		r->news = false;
 		TT_IGNORE(wait_for_news(r, TT_NEVER, false));
 	}
@@ -278,6 +280,7 @@ int tti_race(const struct tti_addr *addrs, int n, tti_race_open_fn *open, const 
 		/* Deliberately wrong: returns while attempts are under way. */
 		return rc;
 	winner = finish(&r);
+	TTI_SOMETIMES(rc == TT_ECANCELED && winner != NULL, "a connection is made when the race was cancelled");
 	if (winner == NULL)
 		return rc;
 	*ret_fd = winner;

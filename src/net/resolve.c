@@ -18,6 +18,7 @@
  *             before it claims, an answer claims while it holds the lock. Who begins a lookup
  *             is in its list until it parks, so that nobody withdraws what was not submitted.
  */
+#include "base/sometimes.h"
 #include "net/resolve.h"
 
 #include <netinet/in.h>
@@ -204,6 +205,7 @@ static bool join(struct asker *a, struct lookup *fresh)
 	tti_spin_lock(&lookups.lock);
 	a->lookup = lookup_find(fresh->host, fresh->service);
 	made = a->lookup == NULL;
+	TTI_SOMETIMES(!made, "two tasks share a lookup");
 	if (made) {
 		a->lookup = fresh;
 		tti_list_push_back(&lookups.list, &fresh->link);
@@ -220,9 +222,12 @@ static void asker_abort(struct tti_waiter *w)
 	struct lookup *l = NULL;
 
 	tti_spin_lock(&lookups.lock);
+	TTI_SOMETIMES(a->lookup == NULL, "a lookup is answered when who asked gives up");
 	if (a->lookup != NULL) {
 		tti_list_unlink(&a->link);
+		TTI_SOMETIMES(!tti_list_empty(&a->lookup->askers), "one of those who share a lookup gives up");
 		if (tti_list_empty(&a->lookup->askers) && take_back(a->lookup, false)) {
+			TTI_SOMETIMES(true, "the last one who asked withdraws the lookup");
 			l = a->lookup;
 			tti_list_unlink(&l->link);
 		}

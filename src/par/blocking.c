@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "wait/wait.h"
 
 #define IDLE_FOR TT_SEC(10)
@@ -470,6 +471,7 @@ static void call_back(struct tti_msg *m)
 	struct call *c = TTI_CONTAINER_OF(m, struct call, job.msg);
 
 	if (c->wait == NULL) {
+		TTI_SOMETIMES(true, "an abandoned job comes back");
 		tti_error_clear(&c->job.err);
 		tti_env_free(c);
 		return;
@@ -482,7 +484,11 @@ static void call_back(struct tti_msg *m)
  * frame in its hands and is waited for. */
 static void abort_or_wait(struct tti_waiter *w)
 {
-	if (tti_job_withdraw(&TTI_CONTAINER_OF(w, struct call_wait, waiter)->call->job))
+	bool withdrawn = tti_job_withdraw(&TTI_CONTAINER_OF(w, struct call_wait, waiter)->call->job);
+
+	TTI_SOMETIMES(withdrawn, "a job is withdrawn before it began");
+	TTI_SOMETIMES(!withdrawn, "a cancelled task waits for its job to end");
+	if (withdrawn)
 		tti_abort_by_claim(w);
 }
 
@@ -492,6 +498,7 @@ static void abort_or_abandon(struct tti_waiter *w)
 	struct call_wait *wait = TTI_CONTAINER_OF(w, struct call_wait, waiter);
 
 	if (!tti_job_withdraw(&wait->call->job)) {
+		TTI_SOMETIMES(true, "a job that runs is abandoned");
 		wait->abandoned = true;
 		wait->call->wait = NULL;
 	}

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "scope/scope.h"
 
@@ -111,6 +112,7 @@ int tti_canceller_explain(struct tti_scope *s)
 
 static void deliver(struct tti_canceller *c)
 {
+	TTI_SOMETIMES(c->scope == NULL, "a canceller's message comes to a block that has ended");
 	if (c->scope != NULL)
 		tti_scope_cancel(c->scope, TTI_CAUSE_CANCELLER, c->code);
 	put(c);
@@ -137,6 +139,7 @@ static bool use_first(struct tti_canceller *c, int code)
 static void post_if_open(struct tti_canceller *c)
 {
 	tti_spin_lock(&c->lock);
+	TTI_SOMETIMES(c->closed, "a canceller is used from another worker after its block");
 	if (!c->closed) {
 		/* relaxed: the caller's handle keeps it alive until here. */
 		tti_fetch_add_relaxed(&c->refs, 1);

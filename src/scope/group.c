@@ -22,6 +22,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "scope/child.h"
 #include "scope/idle.h"
 
@@ -96,6 +97,7 @@ static bool child_start(struct tt_task *t)
 	t->cancel_bits = own_scope ? tti_scope_effective(t->scope_base) : tti_group_effective(t->group);
 	if ((t->cancel_bits & TTI_CANCELLED) == 0)
 		return true;
+	TTI_SOMETIMES(true, "a child is cancelled before its first step");
 	t->rc = TT_ECANCELED;
 	return false;
 }
@@ -114,8 +116,10 @@ static void only_daemons_left(struct tti_group *g)
 {
 	bool ending = g->joiner != NULL && g->join_at_most == 0 && !g->join_keeps_daemons && !g->join_for_room;
 
-	if (ending && g->n_daemons > 0 && children_left(g) == g->n_daemons)
+	if (ending && g->n_daemons > 0 && children_left(g) == g->n_daemons) {
+		TTI_SOMETIMES(true, "only daemons are left, and their group ends");
 		tti_scope_cancel(&g->scope, TTI_CAUSE_FINISHED, 0);
+	}
 }
 
 void tti_group_retire(struct tt_task *t)
@@ -147,6 +151,7 @@ static void keep_failure(struct tti_group *g, struct tt_task *t)
 {
 	tti_error_set_code(&t->err, t->rc);
 	tti_error_blame(&t->err, t);
+	TTI_SOMETIMES(g->err.code != 0, "a second child fails in a group that has failed");
 	if (g->err.code == 0)
 		tti_error_move(&g->err, &t->err);
 	else
@@ -184,6 +189,8 @@ static void child_succeeded(struct tti_group *g, struct tt_task *t)
 	if (t->daemon)
 		return;
 	g->n_succeeded++;
+	TTI_SOMETIMES(g->policy == TT_FIRST_SUCCESS && g->scope.cause == TTI_CAUSE_FINISHED,
+	              "a second child succeeds where the first one counts");
 	if (g->policy != TT_FIRST_SUCCESS || g->scope.cause != TTI_CAUSE_NONE)
 		return;
 	g->success = t->rc;
@@ -195,6 +202,8 @@ static void take_code(struct tti_group *g, struct tt_task *t)
 {
 	bool group_cancelled = (g->propagated & TTI_CANCELLED) != 0, starters = tti_start_takes(t);
 
+	TTI_SOMETIMES(group_cancelled && t->rc >= 0, "a child succeeds in a cancelled group");
+	TTI_SOMETIMES(group_cancelled && t->rc < 0 && t->rc != TT_ECANCELED, "a child fails in a cancelled group");
 	if (starters && !(t->rc == TT_ECANCELED && group_cancelled))
 		return;
 	if (t->rc >= 0)
@@ -218,6 +227,7 @@ void tti_group_child_ended(struct tt_task *t)
 static void child_exited(struct tt_task *t)
 {
 	t->exit_received = true;
+	TTI_SOMETIMES(t->cancel_posted != TTI_CANCEL_IDLE, "a child exits when its cancel is on its way to it");
 	if (!tti_restart_wanted(t))
 		tti_group_child_ended(t);
 	if (t->cancel_posted == TTI_CANCEL_IDLE || TTI_LAW_BROKEN(11))
@@ -255,6 +265,7 @@ static void child_exit(struct tt_task *t)
 		child_exited(t);
 		return;
 	}
+	TTI_SOMETIMES(true, "an exit crosses workers");
 	t->life_msg.handle = handle_exit;
 	owner->ops->post(owner, &t->life_msg);
 }
@@ -267,6 +278,7 @@ static int end_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
 	int result = TTI_ARM_LINKED;
 
 	tti_spin_lock(&t->end_lock);
+	TTI_SOMETIMES(t->ended, "a task is joined after its end");
 	if (t->ended)
 		result = tti_claim_own_node(n, t->rc);
 	else if (may_link)
@@ -386,6 +398,7 @@ static int reserve_place(struct tti_group *g, bool owner)
 		tti_park(&w);
 		g->joiner = NULL;
 		g->join_for_room = false;
+		TTI_SOMETIMES(w.rc < 0, "a cancel ends the wait for room in a group");
 		if (w.rc < 0)
 			return w.rc;
 	}

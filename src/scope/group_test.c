@@ -945,6 +945,28 @@ TT_TEST(group, first_success_is_the_result)
 	EXPECT_TRUE(b.cancelled);
 }
 
+static TT_TASK(succeeds_in_a_shield, (int, value))
+{
+	TT_IGNORE(TT_SHIELDED(TT_SEC(1), tt_sleep(TT_MS(1))));
+	return value;
+}
+
+static int two_succeed(void)
+{
+	TT_GROUP_WITH(g, &(tt_group_options){ .policy = TT_FIRST_SUCCESS });
+	tt_go_with(&g, &(tt_child_options){ .worker = TT_WORKER_ANY }, succeeds_in_a_shield, 18);
+	tt_go_with(&g, &(tt_child_options){ .worker = TT_WORKER_HERE }, succeeds_in_a_shield, 18);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	tt_go(&g, succeeds_in_a_shield, 19); /* the group is cancelled by now */
+	return tt_group_end(&g, 0);
+}
+
+/* First-success: of two that succeed the one that is seen first counts. */
+TT_TEST(group, a_second_success_changes_nothing)
+{
+	EXPECT_EQ(two_succeed(), 18);
+}
+
 /* First-success: a failure before it changes nothing; if all fail, the first failure counts.
  * law 5 */
 TT_TEST(group, first_success_survives_failures)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "scope/child.h"
 #include "scope/group.h"
 #include "scope/idle.h"
@@ -80,6 +81,7 @@ static void handle_cancel(struct tti_msg *m)
 	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, cancel_msg);
 	struct tti_home *owner = t->group->scope.owner->home;
 
+	TTI_SOMETIMES(t->state == TTI_TASK_DONE, "a cancel from another worker comes to a child that has ended");
 	if (t->state != TTI_TASK_DONE)
 		tti_tree_update(t);
 	m->handle = handle_cancel_ack;
@@ -89,6 +91,7 @@ static void handle_cancel(struct tti_msg *m)
 static void post_cancel(struct tt_task *child)
 {
 	if (child->cancel_posted != TTI_CANCEL_IDLE) {
+		TTI_SOMETIMES(true, "a second cancel is posted before the first is acknowledged");
 		child->cancel_posted = TTI_CANCEL_POSTED_AGAIN;
 		return;
 	}
@@ -103,6 +106,7 @@ static void handle_cancel_ack(struct tti_msg *m)
 	bool again = t->cancel_posted == TTI_CANCEL_POSTED_AGAIN;
 
 	t->cancel_posted = TTI_CANCEL_IDLE;
+	TTI_SOMETIMES(t->exit_received, "a cancel is acknowledged after the child's exit");
 	if (t->exit_received)
 		tti_group_retire(t);
 	else if (again)
@@ -163,6 +167,7 @@ void tti_tree_update(struct tt_task *t)
 
 	TT_ASSERT(t->home == h);
 	visit_later(h, t);
+	TTI_SOMETIMES(walking, "a cancel comes out of a cancel");
 	if (walking)
 		return;
 	h->cancel_walking = true;

@@ -16,6 +16,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/waiters.h"
 
@@ -81,6 +82,7 @@ static int complete_round(struct barrier *b, struct tti_list *woken)
 		end_round(b, 0, woken);
 		return 1;
 	}
+	TTI_SOMETIMES(true, "the last party arrives when another has just given up");
 	/* They are claimed and not woken: their outcome is still ours to write. */
 	TTI_LIST_FOR_EACH (link, woken)
 		TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter->rc = TT_EBROKEN;
@@ -123,6 +125,7 @@ static void barrier_delist(const tt_arm *arm, struct tti_wait_node *n)
 	tti_spin_lock(&b->lock);
 	if (tti_list_linked(&n->link)) {
 		tti_list_unlink(&n->link);
+		TTI_SOMETIMES(n->n != b->round, "a party leaves a round that was broken before");
 		if (n->n == b->round)
 			break_round(b, &woken);
 	}

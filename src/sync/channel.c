@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "wait/wait.h"
 
@@ -118,6 +119,7 @@ static void ring_pop(struct chan *c, void *ret_item)
 /* What is larger than the bound passes alone. */
 static __attribute__((noinline)) bool bytes_fit(const struct chan *c, uint64_t weight)
 {
+	TTI_SOMETIMES(c->len + c->slots == 0 && weight > c->bytes_max, "an item larger than the bound passes alone");
 	return c->len + c->slots == 0 || (c->bytes <= c->bytes_max && weight <= c->bytes_max - c->bytes);
 }
 
@@ -164,8 +166,10 @@ static void grant_room(struct chan *c, struct tti_list *woken)
 				return;
 			continue; /* on its way out */
 		}
-		if (!tti_claim_node(n, 0, woken))
+		if (!tti_claim_node(n, 0, woken)) {
+			TTI_SOMETIMES(true, "there is room for a sender that gave up");
 			continue;
+		}
 		if (slot)
 			take_slot(c, weight);
 		else
@@ -185,9 +189,11 @@ static struct tti_wait_node *claim_partner(const struct tti_list *side, struct t
 		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
 		enum tti_pair pair;
 
+		TTI_SOMETIMES(n->waiter == self, "a select waits at both ends of one channel");
 		if (n->waiter == self || (n->n & WANTS_SLOT) != 0)
 			continue;
 		pair = tti_claim_pair(self, n->waiter);
+		TTI_SOMETIMES(pair == TTI_PAIR_PARTNER_GONE, "the other side of a hand-over gave up");
 		if (pair == TTI_PAIR_BOTH)
 			return n;
 		if (pair == TTI_PAIR_SELF_TAKEN) {
@@ -246,6 +252,7 @@ static enum step recv_step(struct chan *c, void *ret_item, struct tti_waiter *se
 	}
 	sender = claim_partner(&c->senders, self, &taken);
 	if (sender != NULL) {
+		TTI_SOMETIMES(c->cap > 0, "a sender waits although the channel is empty");
 		copy_item(c, ret_item, sender->value);
 		tti_settle_node(sender, 0, woken);
 		grant_room(c, woken); /* what stood behind it may fit */
@@ -289,6 +296,8 @@ static void slot_step(struct chan *c, uint64_t reserved, const void *item, uint6
 		c->bytes -= reserved;
 	if (item != NULL && !give_to_receiver(c, item, NULL, woken, &taken))
 		ring_push(c, item, weight);
+	TTI_SOMETIMES(c->closed && item != NULL, "a slot is used in a closed channel");
+	TTI_SOMETIMES(c->closed && c->slots == 0 && c->len == 0, "the last slot of a closed channel comes back unused");
 	grant_room(c, woken);
 	end_if_over(c, woken);
 }
@@ -374,6 +383,7 @@ static void send_delist(const tt_arm *arm, struct tti_wait_node *n)
 		tti_list_unlink(&n->link);
 		if (c->weights != NULL)
 			grant_room(c, &woken);
+		TTI_SOMETIMES(!tti_list_empty(&woken), "a large item gives up, and what stood behind it fits");
 	}
 	tti_spin_unlock(&c->lock);
 	tti_wake_all(&woken);

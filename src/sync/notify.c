@@ -11,6 +11,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/waiters.h"
 
@@ -86,8 +87,11 @@ void tt_notify_one(tt_notify *storage)
 
 	tti_list_init(&woken);
 	enter(n);
-	if (tti_claim_waiters(&n->waiters, 1, 0, &woken) == 0)
+	if (tti_claim_waiters(&n->waiters, 1, 0, &woken) == 0) {
+		TTI_SOMETIMES(!tti_list_empty(&n->waiters), "a notification finds only waiters that gave up");
+		TTI_SOMETIMES(n->token, "two notifications become one");
 		n->token = true;
+	}
 	tti_spin_unlock(&n->lock);
 	tti_wake_all(&woken);
 }

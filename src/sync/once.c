@@ -20,6 +20,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "scope/scope.h"
 #include "sync/failure.h"
@@ -265,6 +266,7 @@ static int once_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link
 	} else if (state != BUSY) {
 		result = tti_claim_own_node(n, SETTLED);
 	} else if (would_wait_for_itself(o, arm->value)) {
+		TTI_SOMETIMES(true, "waiting for an initialiser would close a circle");
 		result = tti_claim_own_node(n, TT_EDEADLK);
 	} else {
 		note_wait(o);
@@ -371,6 +373,7 @@ static void settle(struct once *o, struct run *r, int rc, bool failed)
 	} else {
 		if (failed)
 			put_off(o);
+		TTI_SOMETIMES(!failed, "an initialiser is cancelled, and its turn passes on");
 		if (tti_claim_waiters(&o->waiters, 1, TAKE_OVER, &woken) == 0)
 			/* relaxed: it moves under the lock. */
 			tti_store_relaxed(&o->state, IDLE);
@@ -396,6 +399,7 @@ static int attempt(struct once *o, const struct call *c, void *args)
 	begin(o, &r, c);
 	/* Written under the lock by the one whose turn it was before. */
 	rc = pause_until(o->not_before);
+	TTI_SOMETIMES(rc < 0, "a cancel ends the pause before another attempt");
 	if (rc < 0) {
 		settle(o, &r, rc, false);
 		return refuse(c, args, rc);

@@ -24,6 +24,7 @@
 #include <tutti/error.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sync/waiters.h"
 
 #define SLOW_SAID_EVERY TT_SEC(1)
@@ -125,8 +126,10 @@ static bool give_to_first(struct tti_item *it, struct tti_list *woken)
 	TTI_LIST_FOR_EACH (link, &p->line) {
 		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
 
-		if (!tti_claim_node(n, 0, woken))
+		if (!tti_claim_node(n, 0, woken)) {
+			TTI_SOMETIMES(true, "an item is offered to a borrower that gave up");
 			continue; /* on its way out */
+		}
 		p->n_waiting--;
 		place_of(n)->item = it;
 		memcpy(n->value, &it->value, sizeof(it->value));
@@ -147,6 +150,9 @@ void tti_pool_place(struct tti_item *it, struct tti_list *woken)
 	int64_t idle_until;
 
 	if (is_doomed(p, it)) {
+		TTI_SOMETIMES(p->closed != 0, "a pool is closed while an item is opened, checked or cleaned");
+		TTI_SOMETIMES(p->closed == 0 && it->expires > tti_home_here->now,
+		              "a pool is made smaller while an item is opened, checked or cleaned");
 		tti_pool_retire(it, woken);
 		return;
 	}
@@ -192,8 +198,10 @@ bool tti_pool_refuse_first(struct tti_pool *p, int code, struct tti_error *err, 
 	TTI_LIST_FOR_EACH (link, &p->line) {
 		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
 
-		if (!tti_claim_node(n, code, woken))
+		if (!tti_claim_node(n, code, woken)) {
+			TTI_SOMETIMES(true, "a borrower is refused that gave up");
 			continue;
+		}
 		p->n_waiting--;
 		if (err != NULL && err->code != 0)
 			tti_error_move(&place_of(n)->err, err);
@@ -484,6 +492,8 @@ void (tt_pool_release)(tt_pool *pool, void *value, enum tt_pool_verdict v)
 	TT_REQUIRE(tti_current_or_panic("tt_pool_release") != NULL, "tt_pool_release: called in a pool job");
 	tti_spin_lock(&p->lock);
 	it = take_lent(p, value);
+	TTI_SOMETIMES(it != NULL && p->closed != 0, "an item comes back to a closed pool");
+	TTI_SOMETIMES(it != NULL && it->expires <= tti_home_here->now, "an item comes back after its lifetime");
 	keep = keep && it != NULL && !is_doomed(p, it);
 	tti_spin_unlock(&p->lock);
 	TT_REQUIRE(it != NULL, "tt_pool_release: pool %s has not lent %p (released twice, or another pool's)", p->name, value);

@@ -12,6 +12,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/waiters.h"
 
@@ -81,6 +82,7 @@ static void grant(struct rwlock *l, struct tti_list *woken)
 				return;
 			continue;
 		}
+		TTI_SOMETIMES(!tti_waiter_is_waiting(n->waiter), "a lock is offered to a waiter that gave up");
 		if (tti_claim_node(n, 0, woken))
 			let_in(l, n->n, n->waiter->task);
 	}
@@ -113,6 +115,7 @@ static void rwlock_delist(const tt_arm *arm, struct tti_wait_node *n)
 	if (tti_list_linked(&n->link)) {
 		tti_list_unlink(&n->link);
 		grant(l, &woken);
+		TTI_SOMETIMES(!tti_list_empty(&woken), "a writer gives up, and readers behind it get in");
 	}
 	tti_spin_unlock(&l->lock);
 	tti_wake_all(&woken);

@@ -14,6 +14,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sched/worker.h"
 #include "wait/wait.h"
 
@@ -82,7 +83,10 @@ static void delist_all(struct select_call *s)
 /* Parks unless an arm took effect while enlisting; then everything is off its object. */
 static void enlist_and_wait(struct select_call *s)
 {
-	if (pass(s, true) != TTI_ARM_DONE)
+	int result = pass(s, true);
+
+	TTI_SOMETIMES(result == TTI_ARM_DONE, "an arm takes effect while the others are enlisted");
+	if (result != TTI_ARM_DONE)
 		tti_park(&s->waiter);
 	delist_all(s);
 }
@@ -156,8 +160,10 @@ static void timer_fired(struct tti_timer *timer)
 {
 	struct tti_wait_node *n = TTI_CONTAINER_OF(timer, struct timer_node, timer)->node;
 
-	if (!tti_claim(n->waiter))
+	if (!tti_claim(n->waiter)) {
+		TTI_SOMETIMES(true, "a select's time is up when another arm has won");
 		return;
+	}
 	n->waiter->winner = n->arm;
 	n->waiter->rc = 0;
 	tti_wake(n->waiter);

@@ -12,6 +12,7 @@
 #include <tutti/semaphore.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/waiters.h"
 
@@ -59,6 +60,7 @@ static void grant(struct semaphore *s, struct tti_list *woken)
 		struct tti_wait_node *n = TTI_CONTAINER_OF(link, struct tti_wait_node, link);
 		uint64_t want = n->n;
 
+		TTI_SOMETIMES(!tti_waiter_is_waiting(n->waiter), "permits are offered to a waiter that gave up");
 		if (want > s->permits && tti_waiter_is_waiting(n->waiter))
 			return;
 		if (want <= s->permits && tti_claim_node(n, 0, woken))
@@ -96,6 +98,7 @@ static void semaphore_delist(const tt_arm *arm, struct tti_wait_node *n)
 	if (tti_list_linked(&n->link)) {
 		tti_list_unlink(&n->link);
 		grant(s, &woken);
+		TTI_SOMETIMES(!tti_list_empty(&woken), "a large request gives up, and those behind it are served");
 	}
 	tti_spin_unlock(&s->lock);
 	tti_wake_all(&woken);
@@ -115,6 +118,7 @@ static int try_acquire(struct semaphore *s, unsigned n)
 	if (s->closed) {
 		rc = TT_ECLOSED;
 	} else if (n <= s->permits && !tti_somebody_waits(&s->waiters)) {
+		TTI_SOMETIMES(!tti_list_empty(&s->waiters), "permits are taken past waiters that gave up");
 		s->permits -= n;
 		rc = 0;
 	}

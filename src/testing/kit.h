@@ -37,6 +37,9 @@ TT_PRINTF(3, 4) void tti_test_failed(bool require, const char *site, const char 
 /* The body of one test, in this process; returns its exit status. run.c. */
 int tti_test_run_body(const tt_test *t);
 
+/* sometimes.c: what was counted, into the file that TUTTI_SOMETIMES names. */
+void tti_test_write_sometimes(const char *driver);
+
 /* parked.c */
 struct tti_census {
 	size_t alive;                        /* tasks, the caller included */

@@ -91,11 +91,17 @@ static void run_real(const tt_test *t)
 
 int tti_test_run_body(const tt_test *t)
 {
-	if (t->on == TT_ON_PLAIN_)
+	const char *driver = "real";
+
+	if (t->on == TT_ON_PLAIN_) {
+		driver = "plain";
 		t->body();
-	else if (tti_test_options.on == TT_ON_SIM)
+	} else if (tti_test_options.on == TT_ON_SIM) {
+		driver = "sim";
 		run_simulated(t);
-	else
+	} else {
 		run_real(t);
+	}
+	tti_test_write_sometimes(driver);
 	return any_failed() ? 1 : 0;
 }

@@ -8,6 +8,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "env/env.h"
 
@@ -125,6 +126,7 @@ void tti_wake(struct tti_waiter *w)
 		t->home->ops->ready(t);
 		return;
 	}
+	TTI_SOMETIMES(true, "a wake crosses workers");
 	t->wake_msg.handle = handle_remote_wake;
 	t->home->ops->post(t->home, &t->wake_msg);
 }
@@ -244,16 +246,20 @@ void tti_park(struct tti_waiter *w)
 	t->waiting = w;
 	t->parked_since = h->now;
 	tti_task_move(t, TTI_TASK_PARKED);
-	if (__builtin_expect((t->cancel_bits & TTI_CANCELLED) != 0, 0) && w->abort != NULL)
+	if (__builtin_expect((t->cancel_bits & TTI_CANCELLED) != 0, 0) && w->abort != NULL) {
+		TTI_SOMETIMES(true, "a task that is cancelled already parks");
 		tti_wait_cancel(t);
+	}
 	h->ops->park(h);
 	t->waiting = NULL;
 }
 
 void tti_abort_by_claim(struct tti_waiter *w)
 {
-	if (!tti_claim(w))
+	if (!tti_claim(w)) {
+		TTI_SOMETIMES(true, "a cancel comes when the outcome of the wait is decided");
 		return;
+	}
 	w->winner = TTI_WINNER_CANCEL;
 	w->rc = TT_ECANCELED;
 	tti_wake(w);
@@ -277,6 +283,7 @@ void tti_wait_stop(struct tt_task *t)
 
 	if (t->state != TTI_TASK_PARKED || w == NULL || w->stop_node == NULL || !tti_claim(w))
 		return;
+	TTI_SOMETIMES(true, "a soft cancel ends a select");
 	w->winner = w->stop_node->arm;
 	w->rc = 0;
 	tti_wake(w);
