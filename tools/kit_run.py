@@ -70,9 +70,9 @@ def read_tap(output):
     return results
 
 
-def run_all(jobs, timeout):
+def run_all(jobs, timeout, per_core=1):
     """jobs: (key, command, env); gives key -> (status, output)."""
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(per_core * os.cpu_count()) as pool:
         futures = {key: pool.submit(run, command, timeout, env) for key, command, env in jobs}
         return {key: f.result() for key, f in futures.items()}
 

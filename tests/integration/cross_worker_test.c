@@ -368,7 +368,7 @@ static int woken_by_a_thread_program(void)
  * law 5. */
 TT_TEST_PLAIN(cross_worker, a_wake_from_a_thread_resumes_at_home)
 {
-	/* perhaps law 7 */
+	/* perhaps laws 7, 9: with real threads chance decides */
 	EXPECT_TRUE(ends_well(woken_by_a_thread_program));
 }
 
