@@ -12,12 +12,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "env/env.h"
 #include "fiber/slab.h"
+#include "testing/child_testkit.h"
 
 #define CHECK(cond) \
 	do { \
@@ -30,34 +30,16 @@
 static struct tti_fiber_pool pool;
 static struct tti_fiber thread;
 
-/* What a child wrote to stderr, and how it ended. */
-struct death {
-	int status;
-	char text[4096];
-};
-
-static struct death die_in_child(void (*fn)(void))
+static struct child die_in_child(void (*fn)(void))
 {
-	struct death d = { 0 };
-	size_t len = 0;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
+	struct child c;
 
-	CHECK(pipe(fds) == 0);
-	pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		dup2(fds[1], STDERR_FILENO);
+	if (child_begin(&c, CHILD_STDERR)) {
 		fn();
 		_exit(0);
 	}
-	close(fds[1]);
-	while ((n = read(fds[0], d.text + len, sizeof(d.text) - 1 - len)) > 0)
-		len += (size_t)n;
-	close(fds[0]);
-	CHECK(waitpid(pid, &d.status, 0) == pid);
-	return d;
+	child_end(&c);
+	return c;
 }
 
 static struct tti_fiber *must_acquire(struct tti_fiber_pool *p, enum tti_stack_class c)
@@ -331,7 +313,7 @@ static void overflow_unguarded(void)
 /* A task that used an unguarded stack to its end is stopped when it next switches. */
 static void canary_stops_an_unguarded_overflow(void)
 {
-	struct death d = die_in_child(overflow_unguarded);
+	struct child d = die_in_child(overflow_unguarded);
 
 	CHECK(WIFSIGNALED(d.status) && WTERMSIG(d.status) == SIGABRT);
 	CHECK(strstr(d.text, "clean switch passed") != NULL);
@@ -360,7 +342,7 @@ TT_UNUSED static void break_law_6(void)
 static void law_6_stack_is_released_from_another_stack(void)
 {
 #ifndef TT_NO_ASSERT
-	struct death d = die_in_child(break_law_6);
+	struct child d = die_in_child(break_law_6);
 
 	CHECK(WIFSIGNALED(d.status) && WTERMSIG(d.status) == SIGABRT);
 	CHECK(strstr(d.text, "running_on") != NULL);

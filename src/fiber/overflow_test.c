@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "env/env.h"
+#include "testing/child_testkit.h"
 
 #define CHECK(cond) \
 	do { \
@@ -39,34 +39,16 @@ static struct tti_fiber *stacks[STACKS];
 static int owners[STACKS];
 static struct tti_fiber *victim;
 
-struct death {
-	int status;
-	char text[2048];
-};
-
-static struct death die_in_child(void (*fn)(void))
+static struct child die_in_child(void (*fn)(void))
 {
-	struct death d = { 0 };
-	size_t len = 0;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
+	struct child c;
 
-	CHECK(pipe(fds) == 0);
-	pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[1]);
+	if (child_begin(&c, CHILD_STDERR)) {
 		fn();
 		_exit(0);
 	}
-	close(fds[1]);
-	while ((n = read(fds[0], d.text + len, sizeof(d.text) - 1 - len)) > 0)
-		len += (size_t)n;
-	close(fds[0]);
-	CHECK(waitpid(pid, &d.status, 0) == pid);
-	return d;
+	child_end(&c);
+	return c;
 }
 
 static void describe(void *owner, char *buf, size_t n)
@@ -105,7 +87,7 @@ static void poke_victims_guard(void)
 	victim->stack_low[-1 - (long)((uintptr_t)victim * 7 % 65536)] = 1;
 }
 
-static void check_named(const struct death *d, const char *what)
+static void check_named(const struct child *d, const char *what)
 {
 	char line[128];
 
@@ -170,7 +152,7 @@ static void every_guard_names_its_owner(void)
 	}
 	handlers_on();
 	for (int hit = 0; hit < hits; hit++) {
-		struct death d;
+		struct child d;
 
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
 		victim = stacks[(seed >> 33) % STACKS];
@@ -191,7 +173,7 @@ static void mprotect_guards_name_their_owner(void)
 {
 	struct tti_stack_options o = { .no_guard_install = true };
 	struct tti_stack_arena arena;
-	struct death d;
+	struct child d;
 	int owner = 7;
 
 	CHECK(tti_stack_arena_init(&arena, &o) == 0);
@@ -224,7 +206,7 @@ static void overflow_on_a_worker(void)
 /* A worker's thread starts with all signals blocked; its overflow is named all the same. */
 static void overflow_on_a_worker_is_named(void)
 {
-	struct death d;
+	struct child d;
 	int owner = 8;
 
 	CHECK(tti_fiber_pool_init(&pool, NULL) == 0);
@@ -258,7 +240,7 @@ static void on_program_fault(int sig)
 static void foreign_faults_are_passed_on(void)
 {
 	struct sigaction sa = { .sa_handler = on_program_fault }, before;
-	struct death d;
+	struct child d;
 
 	sigemptyset(&sa.sa_mask);
 	CHECK(sigaction(SIGSEGV, &sa, &before) == 0);
@@ -287,7 +269,7 @@ static void send_segv(void)
 static void sent_signals_kill(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, before;
-	struct death d;
+	struct child d;
 
 	sigemptyset(&dfl.sa_mask);
 	CHECK(sigaction(SIGSEGV, &dfl, &before) == 0);

@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <tutti/tutti.h>
+
+#include "testing/child_testkit.h"
 
 static unsigned failures, checks;
 
@@ -123,41 +124,21 @@ TT_TASK(writes_to_a_broken_pipe)
 
 /* ---- running one ---- */
 
-struct outcome {
-	int status;
-	char text[4096]; /* stderr */
-};
-
 typedef int program(void);
 
-static void run(program *p, const char *variable, const char *value, struct outcome *ret)
+static void run(program *p, const char *variable, const char *value, struct child *ret)
 {
-	size_t len = 0;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
-
-	if (pipe(fds) != 0 || (pid = fork()) < 0)
-		abort();
-	if (pid == 0) {
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
+	if (child_begin(ret, CHILD_STDERR)) {
 		unsetenv("TUTTI_STOP_BOUND");
 		if (variable != NULL)
 			setenv(variable, value, 1);
 		alarm(30);
 		_exit(p());
 	}
-	close(fds[1]);
-	while (len < sizeof(ret->text) - 1 && (n = read(fds[0], ret->text + len, sizeof(ret->text) - 1 - len)) > 0)
-		len += (size_t)n;
-	ret->text[len] = '\0';
-	close(fds[0]);
-	waitpid(pid, &ret->status, 0);
+	child_end(ret);
 }
 
-static bool exited_with(const struct outcome *o, int code)
+static bool exited_with(const struct child *o, int code)
 {
 	return WIFEXITED(o->status) && WEXITSTATUS(o->status) == code;
 }
@@ -210,7 +191,7 @@ static int p_reads_own_tree(void) { return tt_main(reads_own_tree, getenv("TUTTI
 
 static void exit_status(void)
 {
-	struct outcome o;
+	struct child o;
 
 	run(p_zero, NULL, NULL, &o);
 	check(exited_with(&o, 0), "0 is exit status 0", o.text);
@@ -232,7 +213,7 @@ static void exit_status(void)
 
 static void environment(void)
 {
-	struct outcome o;
+	struct child o;
 
 	run(p_workers, "TUTTI_WORKERS", "2", &o);
 	check(exited_with(&o, 2), "TUTTI_WORKERS is obeyed", o.text);
@@ -263,7 +244,7 @@ static void environment(void)
 
 static void stopping(void)
 {
-	struct outcome o;
+	struct child o;
 
 	run(p_soft, NULL, NULL, &o);
 	check(exited_with(&o, 17), "SIGTERM is seen only where it is asked for", o.text);
@@ -283,7 +264,7 @@ static void stopping(void)
 static void dumps(void)
 {
 	char path[64];
-	struct outcome o;
+	struct child o;
 
 	run(p_dumped, "TUTTI_DUMP_SIGNAL", "USR1", &o);
 	check(exited_with(&o, 1), "a dump does not change how the program ends", o.text);

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
 #include "task/task.h"
+#include "testing/child_testkit.h"
 #include "testing/stderr_testkit.h"
 
 #define APP_EVALIDATION (-20001)
@@ -474,30 +474,17 @@ TT_TEST(error, frames_are_bounded)
 static unsigned frames_when_asked(const char *value)
 {
 	const char *argv[] = { "error_test", "--only=error.frames_by_the_environment", "--on=epoll", NULL };
-	static char out[8192];
-	size_t len = 0;
-	ssize_t n;
-	int fds[2], status;
-	pid_t child;
+	static struct child c;
 
-	REQUIRE_EQ(pipe(fds), 0);
-	child = fork();
-	REQUIRE_LT(-1, child);
-	if (child == 0) {
-		dup2(fds[1], STDOUT_FILENO);
+	if (child_begin(&c, CHILD_STDOUT)) {
 		setenv("TUTTI_BACKTRACE", value, 1);
 		setenv("TUTTI_TEST_CHILD", "1", 1);
 		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
 		_exit(99);
 	}
-	close(fds[1]);
-	while ((n = read(fds[0], out + len, sizeof(out) - 1 - len)) > 0)
-		len += (size_t)n;
-	out[len] = '\0';
-	close(fds[0]);
-	REQUIRE_EQ(waitpid(child, &status, 0), child);
-	EXPECT_EQ(status, 0);
-	return count_of(out, "\n    at ");
+	child_end(&c);
+	EXPECT_EQ(child_code(&c), 0);
+	return count_of(c.text, "\n    at ");
 }
 
 /* TUTTI_BACKTRACE asks for frames; 0 and nothing do not. */
