@@ -252,8 +252,12 @@ static void set_repro_command(const tt_test *t)
 
 static int body(const tt_test *t)
 {
+	int status;
+
 	set_repro_command(t);
-	return tti_test_run_body(t);
+	status = tti_test_run_body(t);
+	tti_test_shared->ended = true;
+	return status;
 }
 
 static void kill_late(pid_t child)
@@ -305,19 +309,25 @@ static void child_main(const tt_test *t, const sigset_t *mask, pid_t runner)
 	_exit(body(t));
 }
 
-/* "" when it passed, else what went wrong. */
+/* A process that ended by itself: with status 0 at the end of its test, or by tt_test_skip(). */
+static bool ended_well(int status)
+{
+	return (status == 0 && tti_test_shared->ended) || (status == EXIT_SKIPPED && tti_test_shared->skip[0] != '\0');
+}
+
+/* "" when it passed or was skipped, else what went wrong. */
 static const char *verdict(bool in_time, int status, char *buf, size_t n)
 {
 	if (!in_time)
 		snprintf(buf, n, "timed out after %u s", tti_test_options.timeout);
 	else if (WIFSIGNALED(status))
 		snprintf(buf, n, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EXIT_SKIPPED)
-		buf[0] = '\0';
 	else if (tti_test_shared->failures.v > 0)
 		snprintf(buf, n, "%u expectations failed", tti_test_shared->failures.v);
+	else if (!ended_well(WEXITSTATUS(status)))
+		snprintf(buf, n, "exit status %d%s", WEXITSTATUS(status), WEXITSTATUS(status) == 0 ? " before its end" : "");
 	else
-		snprintf(buf, n, "exit status %d", WEXITSTATUS(status));
+		buf[0] = '\0';
 	return buf;
 }
 
@@ -418,6 +428,9 @@ static int run_all(void)
 
 	for (const tt_test *t = tests; t != NULL; t = t->next)
 		n += is_chosen(t);
+	/* A name that was mistyped, or is no more, must not look like a pass. */
+	if (n == 0 && o->only[0] != '\0')
+		misuse("no test has this in its name", o->only);
 	tti_test_say("1..%u\n", n);
 	for (const tt_test *t = tests; t != NULL; t = t->next)
 		if (is_chosen(t))

@@ -12,6 +12,7 @@ struct tti_test_shared {
 	tti_atomic_u32 failures;
 	tti_atomic_u32 laws;                 /* bit n: law n was cited */
 	uint64_t seed;                       /* the last one that ran */
+	bool ended;                          /* it came to its end, and no exit() was in between */
 	char skip[160];                      /* why it was skipped */
 };
 

@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
 #include "fiber/fiber.h"
+#include "testing/child_testkit.h"
 
 /* ---- subjects ---- */
 
@@ -128,6 +128,29 @@ static void exits_with_three(void)
 	_exit(3);
 }
 
+static void ends_in_the_middle(void)
+{
+	_exit(0);
+}
+
+static void skips_in_silence(void)
+{
+	_exit(77);
+}
+
+/* Each has failed before it leaves. */
+static void fails_and_skips(void)
+{
+	EXPECT_EQ(1, 2);
+	tt_test_skip("too late");
+}
+
+static void fails_and_ends(void)
+{
+	EXPECT_EQ(1, 2);
+	_exit(0);
+}
+
 static tt_test subjects[] = {
 	{ "subject", "passes", TT_SITE, passes, TT_ON_ALL, "", NULL },
 	{ "subject", "fails_twice", TT_SITE, fails_twice, TT_ON_ALL, "", NULL },
@@ -145,46 +168,38 @@ static tt_test subjects[] = {
 	{ "plainly", "many_seeds", TT_SITE, tells_its_seeds, TT_ON_PLAIN_, "", NULL },
 	{ "plainly", "a_long_line", TT_SITE, says_much, TT_ON_PLAIN_, "", NULL },
 	{ "plainly", "a_wrong_exit", TT_SITE, exits_with_three, TT_ON_PLAIN_, "", NULL },
+	{ "gone", "at_status_0", TT_SITE, ends_in_the_middle, TT_ON_PLAIN_, "", NULL },
+	{ "gone", "without_a_reason", TT_SITE, skips_in_silence, TT_ON_PLAIN_, "", NULL },
+	{ "gone", "failed_and_skipped", TT_SITE, fails_and_skips, TT_ON_PLAIN_, "", NULL },
+	{ "gone", "failed_and_ended", TT_SITE, fails_and_ends, TT_ON_PLAIN_, "", NULL },
 };
 
 /* ---- running them ---- */
 
-static char output[8192];
+static struct child child;
 
 static const char *seed_of_child, *workers_of_child;
 
-/* The exit status; what the program said on both streams is in output. */
+static TT_NORETURN void become(const char *const *argv)
+{
+	execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+	_exit(99);
+}
+
+/* The exit status; what the program said on both streams is in child.text. */
 static int run_with(const char *const *argv)
 {
-	size_t len = 0;
-	int fds[2], status;
-	ssize_t n;
-	pid_t child;
-
-	REQUIRE_EQ(pipe(fds), 0);
-	child = fork();
-	REQUIRE_LT(-1, child);
-	if (child == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
+	if (child_begin(&child, CHILD_STDOUT | CHILD_STDERR)) {
 		unsetenv("TUTTI_SEED");
 		if (seed_of_child != NULL)
 			setenv("TUTTI_SEED", seed_of_child, 1);
 		if (workers_of_child != NULL)
 			setenv("TUTTI_SIM_WORKERS", workers_of_child, 1);
 		setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 1); /* else each exit takes the whole second */
-		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
-		_exit(99);
+		become(argv);
 	}
-	close(fds[1]);
-	while ((n = read(fds[0], output + len, sizeof(output) - 1 - len)) > 0)
-		len += (size_t)n;
-	output[len] = '\0';
-	close(fds[0]);
-	REQUIRE_EQ(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	child_end(&child);
+	return child_code(&child);
 }
 
 static int run(const char *a, const char *b)
@@ -196,9 +211,9 @@ static int run(const char *a, const char *b)
 
 static bool says(const char *text)
 {
-	if (strstr(output, text) != NULL)
+	if (strstr(child.text, text) != NULL)
 		return true;
-	fprintf(stderr, "\"%s\" is missing in:\n%s\n", text, output);
+	fprintf(stderr, "\"%s\" is missing in:\n%s\n", text, child.text);
 	return false;
 }
 
@@ -217,28 +232,18 @@ TT_TEST_PLAIN(kit, a_passing_test_passes_everywhere)
 TT_TEST_PLAIN(kit, a_test_does_not_outlive_its_runner)
 {
 	const char *const argv[] = { "kit_test", "--subjects", "--timeout=20", "--only=subject.hangs", NULL };
-	int fds[2], status, lines = 0;
-	pid_t runner;
+	int status, lines = 0;
 	char c;
 
-	REQUIRE_EQ(pipe(fds), 0);
-	runner = fork();
-	REQUIRE_LT(-1, runner);
-	if (runner == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
-		_exit(99);
-	}
-	close(fds[1]);
-	while (lines < 2 && read(fds[0], &c, 1) == 1) /* the plan, and what the test says */
+	if (child_begin(&child, CHILD_STDOUT))
+		become(argv);
+	while (lines < 2 && read(child.from, &c, 1) == 1) /* the plan, and what the test says */
 		lines += c == '\n';
 	REQUIRE_EQ(lines, 2);
-	REQUIRE_EQ(kill(runner, SIGKILL), 0);
-	REQUIRE_EQ(waitpid(runner, &status, 0), runner);
-	EXPECT_EQ(read(fds[0], &c, 1), 0); /* the end: nobody has the pipe any more */
-	close(fds[0]);
+	REQUIRE_EQ(kill(child.pid, SIGKILL), 0);
+	REQUIRE_EQ(waitpid(child.pid, &status, 0), child.pid);
+	EXPECT_EQ(read(child.from, &c, 1), 0); /* the end: nobody has the pipe any more */
+	close(child.from);
 }
 
 TT_TEST_PLAIN(kit, a_failed_expectation_says_where_and_what)
@@ -256,7 +261,7 @@ TT_TEST_PLAIN(kit, a_failed_requirement_ends_the_test_and_prints_the_chain)
 	EXPECT_EQ(run("--only=subject.requires", "--on=epoll"), 1);
 	EXPECT_TRUE(says("EIO"));
 	EXPECT_TRUE(says("disk 7"));
-	EXPECT_FALSE(strstr(output, "never printed") != NULL);
+	EXPECT_FALSE(strstr(child.text, "never printed") != NULL);
 }
 
 TT_TEST_PLAIN(kit, a_crash_and_a_hang_fail_one_test_each)
@@ -279,6 +284,20 @@ TT_TEST_PLAIN(kit, nothing_run_is_not_a_pass)
 	EXPECT_EQ(run("--only=subject.passes", "--workers=none"), 2);
 	EXPECT_EQ(run("--list", "--only=subject.p"), 0);
 	EXPECT_TRUE(says("subject.passes\t"));
+	EXPECT_EQ(run("--only=no.such.test", NULL), 2);
+	EXPECT_TRUE(says("no test has this in its name: no.such.test"));
+}
+
+/* A test whose process leaves before its end has not passed, whatever its status says; and what
+ * failed before a skip has failed. */
+TT_TEST_PLAIN(kit, leaving_early_is_not_a_pass)
+{
+	EXPECT_EQ(run("--only=gone.", NULL), 1);
+	EXPECT_TRUE(says("not ok 1 - gone.at_status_0 # exit status 0 before its end"));
+	EXPECT_TRUE(says("not ok 2 - gone.without_a_reason # exit status 77"));
+	EXPECT_TRUE(says("not ok 3 - gone.failed_and_skipped # 1 expectations failed"));
+	EXPECT_TRUE(says("not ok 4 - gone.failed_and_ended # 1 expectations failed"));
+	EXPECT_TRUE(says("# 0 passed, 4 failed, 0 skipped"));
 }
 
 static int run_plainly(const char *a, const char *b, const char *c, const char *d)
@@ -329,7 +348,7 @@ TT_TEST_PLAIN(kit, much_is_cut)
 {
 	EXPECT_EQ(run("--only=plainly.many_failures", "--on=sim"), 1);
 	EXPECT_TRUE(says("# 40 expectations failed"));
-	EXPECT_EQ(strstr(output, "but 39 and -1") == NULL, true);
+	EXPECT_EQ(strstr(child.text, "but 39 and -1") == NULL, true);
 	EXPECT_EQ(run("--only=plainly.a_long_line", "--on=sim"), 1);
 	EXPECT_TRUE(says("xxx"));
 	EXPECT_TRUE(says("not ok 1 - plainly.a_long_line # 1 expectations failed"));
@@ -373,8 +392,6 @@ TT_TEST_PLAIN(kit, without_processes_of_their_own)
 	EXPECT_TRUE(says("ok 1 - subject.passes"));
 	EXPECT_EQ(run("--no-fork", "--only=plainly.many_failures"), 1);
 	EXPECT_TRUE(says("not ok 1 - plainly.many_failures # 40 expectations failed"));
-	EXPECT_EQ(run("--only=no.such.test", NULL), 0);
-	EXPECT_TRUE(says("1..0\n"));
 }
 
 static void stop(const char *text)
