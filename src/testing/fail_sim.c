@@ -494,6 +494,21 @@ static int run_world(struct tti_failing *t, struct tti_sim_setup *setup)
 	return tti_sim_run(&sim, &tt_type_failing_, &args, t->site, setup);
 }
 
+/* A cancel may end the scenario in front of the place; without one both runs are the same. */
+static void count_run(struct tti_failing *t, int rc)
+{
+	bool failed = t->fail.call[0] != '\0';
+
+	t->result.runs += failed;
+	t->result.cut += failed && rc < 0;
+	/* relaxed: one thread. */
+	if (t->fail.at == 0)
+		t->result.places = tti_load_relaxed(&t->fail.seen);
+	else if (!failed && t->cancel_at == 0)
+		tti_test_failed(false, t->site, "%s seed 0x%llx: the scenario is not the same twice", layer.what,
+		                (unsigned long long)t->seed);
+}
+
 uint64_t tti_failing_simulate(struct tti_failing *t, uint64_t at, unsigned way)
 {
 	struct tti_sim_setup setup = {
@@ -512,11 +527,7 @@ uint64_t tti_failing_simulate(struct tti_failing *t, uint64_t at, unsigned way)
 	name_run();
 	rc = run_world(t, &setup);
 	name_run();
-	t->result.runs += at != 0;
-	t->result.cut += at != 0 && rc < 0;
-	/* relaxed: one thread. */
-	if (at == 0)
-		t->result.places = tti_load_relaxed(&t->fail.seen);
+	count_run(t, rc);
 	check_memory(t);
 	if (t->options->check != NULL)
 		t->options->check(t->options->context, rc);

@@ -106,6 +106,17 @@ static bool was_cut(int rc)
 	return rc == TT_ECANCELED || rc == TT_ETIMEDOUT;
 }
 
+/* Places are counted in one run and found in another: both must be the same up to there. */
+static void check_reached(const struct torture *t, uint64_t strike_at)
+{
+	uint64_t last = t->second != 0 ? t->second : strike_at;
+
+	if (t->setup.ret_points_seen < last)
+		tti_test_failed(false, t->site, "%s seed 0x%llx: place %llu is not reached, of %llu: it is not the same twice", t->name,
+		                (unsigned long long)t->options->seed, (unsigned long long)last,
+		                (unsigned long long)t->setup.ret_points_seen);
+}
+
 static int run_once(struct torture *t, uint64_t strike_at)
 {
 	const tt_torture_options *o = t->options;
@@ -127,6 +138,7 @@ static int run_once(struct torture *t, uint64_t strike_at)
 		.strike_at = strike_at, .strike = strike, .data = t, .every_checkpoint = true, .name = what,
 	};
 	rc = tti_sim_run(&sim, &tt_type_tortured_, &args, t->site, &t->setup);
+	check_reached(t, strike_at);
 	t->result.runs++;
 	t->result.cut += was_cut(rc);
 	if (rc < 0 && !was_cut(rc) && rc != o->code && !o->any_code)
