@@ -85,6 +85,18 @@ static int call_fails(const struct codes *c, long arg)
 	return fails(c, false, false, arg, &way) ? way.code : 0;
 }
 
+/* Calls that move up to *n bytes at once: likewise; a short one has *n = 1. */
+static int transfer_fails(const struct codes *c, int fd, size_t *n)
+{
+	struct tti_fail_way way;
+
+	if (!fails(c, false, *n > 1, fd, &way))
+		return 0;
+	if (way.how == TTI_FAIL_SHORT)
+		*n = 1;
+	return way.code;
+}
+
 /* ---- the driver: operations ---- */
 
 static const struct codes op_codes[TTI_IO_KINDS] = {
@@ -203,26 +215,16 @@ static int fail_close(struct tti_driver *d, int fd)
 
 static long fail_read(struct tti_driver *d, int fd, void *buf, size_t n, unsigned flags)
 {
-	struct tti_fail_way way;
+	int rc = transfer_fails(tti_sim_is_file(fd) ? &file_read_codes : &op_codes[TTI_IO_READ], fd, &n);
 
-	if (fails(tti_sim_is_file(fd) ? &file_read_codes : &op_codes[TTI_IO_READ], false, n > 1, fd, &way)) {
-		if (way.how != TTI_FAIL_SHORT)
-			return way.code;
-		n = 1;
-	}
-	return layer.driver->read(d, fd, buf, n, flags);
+	return rc < 0 ? rc : layer.driver->read(d, fd, buf, n, flags);
 }
 
 static long fail_write(struct tti_driver *d, int fd, const void *buf, size_t n, unsigned flags)
 {
-	struct tti_fail_way way;
+	int rc = transfer_fails(tti_sim_is_file(fd) ? &file_write_codes : &op_codes[TTI_IO_WRITE], fd, &n);
 
-	if (fails(tti_sim_is_file(fd) ? &file_write_codes : &op_codes[TTI_IO_WRITE], false, n > 1, fd, &way)) {
-		if (way.how != TTI_FAIL_SHORT)
-			return way.code;
-		n = 1;
-	}
-	return layer.driver->write(d, fd, buf, n, flags);
+	return rc < 0 ? rc : layer.driver->write(d, fd, buf, n, flags);
 }
 
 static long fail_recv_msg(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags)
@@ -257,49 +259,32 @@ static long fail_file_open_now(const char *path, int flags, bool *ret_file)
 	return rc < 0 ? rc : layer.files->open_now(path, flags, ret_file);
 }
 
-static long read_by(long (*read)(int, void *, size_t, int64_t), int fd, void *buf, size_t n, int64_t offset)
-{
-	struct tti_fail_way way;
-
-	if (fails(&file_read_codes, false, n > 1, fd, &way)) {
-		if (way.how != TTI_FAIL_SHORT)
-			return way.code;
-		n = 1;
-	}
-	return read(fd, buf, n, offset);
-}
-
-static long write_by(long (*write)(int, const void *, size_t, int64_t), int fd, const void *buf, size_t n,
-                     int64_t offset)
-{
-	struct tti_fail_way way;
-
-	if (fails(&file_write_codes, false, n > 1, fd, &way)) {
-		if (way.how != TTI_FAIL_SHORT)
-			return way.code;
-		n = 1;
-	}
-	return write(fd, buf, n, offset);
-}
-
 static long fail_file_read(int fd, void *buf, size_t n, int64_t offset)
 {
-	return read_by(layer.files->read, fd, buf, n, offset);
+	int rc = transfer_fails(&file_read_codes, fd, &n);
+
+	return rc < 0 ? rc : layer.files->read(fd, buf, n, offset);
 }
 
 static long fail_file_read_now(int fd, void *buf, size_t n, int64_t offset)
 {
-	return read_by(layer.files->read_now, fd, buf, n, offset);
+	int rc = transfer_fails(&file_read_codes, fd, &n);
+
+	return rc < 0 ? rc : layer.files->read_now(fd, buf, n, offset);
 }
 
 static long fail_file_write(int fd, const void *buf, size_t n, int64_t offset)
 {
-	return write_by(layer.files->write, fd, buf, n, offset);
+	int rc = transfer_fails(&file_write_codes, fd, &n);
+
+	return rc < 0 ? rc : layer.files->write(fd, buf, n, offset);
 }
 
 static long fail_file_write_now(int fd, const void *buf, size_t n, int64_t offset)
 {
-	return write_by(layer.files->write_now, fd, buf, n, offset);
+	int rc = transfer_fails(&file_write_codes, fd, &n);
+
+	return rc < 0 ? rc : layer.files->write_now(fd, buf, n, offset);
 }
 
 static long fail_file_sync(int fd, bool data_only)
