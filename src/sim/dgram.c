@@ -36,15 +36,6 @@ struct refusal {
 	struct tti_sim_addr from, to;        /* of the datagram */
 };
 
-static void *real_zalloc(size_t n)
-{
-	void *p = tti_env_real.alloc(n);
-
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	memset(p, 0, n);
-	return p;
-}
-
 /* Addresses are compared as what they mean: of IPv4 where they can be. */
 static bool same_meaning(const struct tti_sim_addr *a, const struct tti_sim_addr *b)
 {
@@ -100,7 +91,7 @@ static void refusal_arrives(struct tti_sim *sim, struct tti_sim_event *e)
 
 static void refuse(struct tti_sim *sim, const struct datagram *d)
 {
-	struct refusal *r = real_zalloc(sizeof(*r));
+	struct refusal *r = tti_sim_zalloc(sizeof(*r));
 
 	r->from = d->from;
 	r->to = d->to;
@@ -139,7 +130,7 @@ void tti_sim_dgram_drop_inbox(struct tti_sim_sock *s)
 
 static void launch(struct tti_sim *sim, const struct datagram *d, int64_t at)
 {
-	struct datagram *copy = real_zalloc(sizeof(*d) + d->len);
+	struct datagram *copy = tti_sim_zalloc(sizeof(*d) + d->len);
 
 	memcpy(copy, d, sizeof(*d) + d->len);
 	copy->event = (struct tti_sim_event){ 0 };
@@ -227,7 +218,7 @@ long tti_sim_dgram_send(struct tti_sim *sim, struct tti_sim_sock *s, const struc
 
 	if (rc < 0)
 		return rc;
-	d = real_zalloc(sizeof(*d) + len);
+	d = tti_sim_zalloc(sizeof(*d) + len);
 	d->to = to;
 	d->from = source(s, &to);
 	d->len = len;

@@ -21,8 +21,6 @@
 #include <tutti/file.h>
 
 #include "base/list.h"
-#include "base/panic.h"
-#include "env/env.h"
 #include "sim/rng.h"
 #include "sim/sim.h"
 
@@ -75,18 +73,6 @@ struct tti_sim_change {
 	char *from, *to;                     /* from NULL: it was made; to NULL: removed */
 	bool lost;                           /* disk_cut.c, sync_folder(): this one does not last */
 };
-
-static inline void *tti_sim_must(void *p)
-{
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	return p;
-}
-
-/* n > 0, of the real memory. */
-static inline void *tti_sim_alloc(size_t n)
-{
-	return tti_sim_must(tti_env_real.alloc(n));
-}
 
 static inline size_t tti_sim_sectors(uint64_t len)
 {

@@ -70,8 +70,7 @@ static struct tti_sim_op *record_new(struct sim_driver *d, struct tti_io_op *op,
 	struct tti_list *n = tti_list_pop_front(&sim->free_ops);
 	struct tti_sim_op *r;
 
-	r = n != NULL ? TTI_CONTAINER_OF(n, struct tti_sim_op, link) : tti_env_real.alloc(sizeof(*r));
-	TT_REQUIRE(r != NULL, "simulator: out of real memory");
+	r = n != NULL ? TTI_CONTAINER_OF(n, struct tti_sim_op, link) : tti_sim_alloc(sizeof(*r));
 	memset(r, 0, sizeof(*r));
 	tti_list_init(&r->link);
 	r->op = op;
@@ -528,9 +527,8 @@ static void lookup_starts(struct tti_sim *sim, struct tti_sim_event *e)
 static void sim_resolve(struct tti_driver *base, struct tti_name_query *q)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
-	struct lookup *l = tti_env_real.alloc(sizeof(*l));
+	struct lookup *l = tti_sim_alloc(sizeof(*l));
 
-	TT_REQUIRE(l != NULL, "simulator: out of real memory");
 	*l = (struct lookup){ .query = q };
 	q->driver_data = l;
 	tti_sim_at(sim, &l->event, sim->now + short_delay(sim), lookup_starts);

@@ -50,8 +50,7 @@ static void make_room(struct tti_sim_heap *h)
 
 	if (h->len < h->room)
 		return;
-	items = tti_env_real.alloc(room * sizeof(struct tti_sim_event *));
-	TT_REQUIRE(items != NULL, "simulator: out of real memory");
+	items = tti_sim_alloc(room * sizeof(struct tti_sim_event *));
 	for (size_t i = 0; i < h->len; i++)
 		items[i] = h->items[i];
 	tti_env_real.free(h->items);

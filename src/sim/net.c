@@ -36,15 +36,6 @@ struct path {
 	uint32_t len;
 };
 
-static void *real_zalloc(size_t n)
-{
-	void *p = tti_env_real.alloc(n);
-
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	memset(p, 0, n);
-	return p;
-}
-
 /* ---- descriptors ---- */
 
 struct tti_sim_sock *tti_sim_sock(const struct tti_sim *sim, int fd)
@@ -60,7 +51,7 @@ bool tti_sim_fd_is_open(const struct tti_sim *sim, int fd)
 static void grow_table(struct tti_sim_net *net)
 {
 	size_t room = net->fd_room > 0 ? 2 * net->fd_room : 64;
-	struct tti_sim_sock **table = real_zalloc(room * sizeof(*table));
+	struct tti_sim_sock **table = tti_sim_zalloc(room * sizeof(*table));
 
 	if (net->by_fd != NULL)
 		memcpy(table, net->by_fd, net->fd_room * sizeof(*table));
@@ -91,7 +82,7 @@ static int sock_new(struct tti_sim *sim, int family, enum tti_sock_kind kind, st
 
 	if (fd < 0)
 		return fd;
-	s = real_zalloc(sizeof(*s));
+	s = tti_sim_zalloc(sizeof(*s));
 	s->fd = fd;
 	s->refs = 1;
 	s->family = family;
@@ -403,7 +394,7 @@ static int path_bind(struct tti_sim *sim, const struct tti_sim_addr *a)
 
 	if (path_find(sim, &a->u.un, a->len) != NULL)
 		return -EADDRINUSE;
-	p = real_zalloc(sizeof(*p));
+	p = tti_sim_zalloc(sizeof(*p));
 	memcpy(&p->un, &a->u.un, a->len);
 	p->len = a->len;
 	tti_list_push_back(&sim->net.paths, &p->link);
@@ -864,7 +855,7 @@ static int rights_from(struct tti_sim *sim, const struct msghdr *m, struct tti_s
 	for (size_t i = 0; i < n; i++)
 		if (tti_sim_sock(sim, fds[i]) == NULL)
 			return -EBADF;
-	r = real_zalloc(sizeof(*r));
+	r = tti_sim_zalloc(sizeof(*r));
 	tti_list_init(&r->link);
 	for (size_t i = 0; i < n; i++) {
 		r->socks[r->n] = tti_sim_sock(sim, fds[i]);

@@ -56,12 +56,6 @@ void tt_sim_program_register_(tt_sim_program_ *p)
 	programs = p;
 }
 
-static void *must(void *p)
-{
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	return p;
-}
-
 static long traced(const char *what, uint64_t a, uint64_t b, long result)
 {
 	tti_sim_trace(tti_sim_here, TTI_SIM_CALL, what, a, b);
@@ -162,7 +156,7 @@ static const char *const *copy_argv(const char *const *argv)
 
 	for (; argv[n] != NULL; n++)
 		bytes += strlen(argv[n]) + 1;
-	copy = must(tti_env_real.alloc((n + 1) * sizeof(*copy) + bytes));
+	copy = tti_sim_alloc((n + 1) * sizeof(*copy) + bytes);
 	at = (char *)(copy + n + 1);
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(argv[i]) + 1;
@@ -258,7 +252,7 @@ static void undo(struct tti_sim *sim, struct tti_process_start *s, struct child 
 
 static struct child *child_new(struct tti_sim *sim, const tt_sim_program_ *program, const char *const *argv)
 {
-	struct child *c = must(tti_env_real.alloc(sizeof(*c)));
+	struct child *c = tti_sim_alloc(sizeof(*c));
 
 	*c = (struct child){
 		.program = program, .argv = copy_argv(argv), .pid = FIRST_PID + (int)sim->n_children++,

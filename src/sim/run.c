@@ -227,10 +227,8 @@ static void job_starts(struct tti_sim *sim, struct tti_sim_event *e)
 static void offload(struct tti_runtime *rt, struct tti_job *job)
 {
 	struct tti_sim *sim = rt->user;
-	struct sim_job *j = tti_env_real.alloc(sizeof(*j));
+	struct sim_job *j = tti_sim_zalloc(sizeof(*j));
 
-	TT_REQUIRE(j != NULL, "simulator: out of real memory");
-	memset(j, 0, sizeof(*j));
 	j->job = job;
 	j->serial = ++sim->job_serial;
 	tti_list_push_back(&sim->jobs, &j->link);
@@ -541,9 +539,7 @@ static void open_runtime(struct tti_sim *sim)
 	open_arena(rt);
 	rc = tti_runtime_init(rt, sim->workers);
 	TT_REQUIRE(rc == 0, "simulator: out of memory");
-	sim->per_worker = tti_env_real.alloc(sim->workers * sizeof(*sim->per_worker));
-	TT_REQUIRE(sim->per_worker != NULL, "simulator: out of real memory");
-	memset(sim->per_worker, 0, sim->workers * sizeof(*sim->per_worker));
+	sim->per_worker = tti_sim_zalloc(sim->workers * sizeof(*sim->per_worker));
 	rt->turn_slices = 1 + (unsigned)tti_sim_roll(sim, 2);
 	for (unsigned i = 0; i < sim->workers; i++)
 		open_worker(sim, i);
@@ -551,11 +547,9 @@ static void open_runtime(struct tti_sim *sim)
 
 static struct tti_sim *world_new(const tt_sim_options *options, const char *name)
 {
-	struct tti_sim *sim = tti_env_real.alloc(sizeof(*sim));
+	struct tti_sim *sim = tti_sim_zalloc(sizeof(*sim));
 	uint64_t faults = options->faults != 0 ? options->faults : TT_FAULTS_GENTLE;
 
-	TT_REQUIRE(sim != NULL, "simulator: out of real memory");
-	memset(sim, 0, sizeof(*sim));
 	sim->options = options;
 	sim->name = name;
 	sim->seed = env_number("TUTTI_SEED", options->seed);

@@ -5,7 +5,8 @@
  *
  * A line of the file is one choice: the number picked, of how many, what it was about. Only
  * the first word is read back; "-" there, and every choice behind the last line, means the
- * usual pick: the oldest task, the next worker in turn.
+ * usual pick: the oldest task, the next worker in turn. A last line that does not end is
+ * refused.
  *
  * TUTTI_SIM_REPLAY=file  repeats the choices of the file
  * TUTTI_SIM_RECORD=file  where the choices of a run are written, at its end or its failure
@@ -24,9 +25,8 @@
 static void grow(struct tti_sim_schedule *s)
 {
 	size_t room = s->room == 0 ? 1024 : s->room * 2;
-	struct tti_sim_choice *bigger = tti_env_real.alloc(room * sizeof(*bigger));
+	struct tti_sim_choice *bigger = tti_sim_alloc(room * sizeof(*bigger));
 
-	TT_REQUIRE(bigger != NULL, "simulator: out of real memory");
 	if (s->len > 0)
 		memcpy(bigger, s->made, s->len * sizeof(*bigger));
 	tti_env_real.free(s->made);
@@ -46,20 +46,18 @@ void tti_sim_schedule_note(struct tti_sim_schedule *s, const char *what, size_t 
 /* ---- the file ---- */
 
 /* The whole file with a zero behind it; freed by the caller. */
-static char *file_text(const char *path)
+static char *file_text(const char *path, size_t *ret_len)
 {
 	size_t room = 65536, len = 0;
-	char *text = tti_env_real.alloc(room);
+	char *text = tti_sim_alloc(room);
 	long fd = tti_env_real.syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), n = 0;
 
 	TT_REQUIRE(fd >= 0, "TUTTI_SIM_REPLAY=%s cannot be read", path);
-	TT_REQUIRE(text != NULL, "simulator: out of real memory");
 	while ((n = tti_env_real.syscall(SYS_read, fd, (long)(text + len), (long)(room - len - 1), 0, 0, 0)) > 0) {
 		len += (size_t)n;
 		if (len == room - 1) {
-			char *bigger = tti_env_real.alloc(room * 2);
+			char *bigger = tti_sim_alloc(room * 2);
 
-			TT_REQUIRE(bigger != NULL, "simulator: out of real memory");
 			memcpy(bigger, text, len);
 			tti_env_real.free(text);
 			text = bigger;
@@ -69,33 +67,40 @@ static char *file_text(const char *path)
 	TT_REQUIRE(n == 0, "TUTTI_SIM_REPLAY=%s cannot be read", path);
 	tti_env_real.syscall(SYS_close, fd, 0, 0, 0, 0, 0);
 	text[len] = '\0';
+	*ret_len = len;
 	return text;
 }
 
-static size_t count_lines(const char *text)
+static size_t count_lines(const char *text, const char *end)
 {
 	size_t n = 0;
 
-	while ((text = strchr(text, '\n')) != NULL) {
-		text++;
-		n++;
-	}
+	for (; text < end; text++)
+		n += *text == '\n';
 	return n;
+}
+
+/* strtoul() alone would pass over an empty line, and over the end. */
+static uint32_t parse_line(const char *line, const char *path, size_t number)
+{
+	TT_REQUIRE(*line == '-' || (*line >= '0' && *line <= '9'),
+	           "TUTTI_SIM_REPLAY=%s: line %zu begins with neither a number nor -", path, number);
+	return *line == '-' ? TTI_SIM_USUAL : (uint32_t)strtoul(line, NULL, 10);
 }
 
 static void load(struct tti_sim_schedule *s, const char *path)
 {
-	char *text = file_text(path), *at = text;
-	size_t n = count_lines(text);
+	size_t len, n;
+	char *text = file_text(path, &len), *at = text;
 
-	s->loaded = tti_env_real.alloc((n + 1) * sizeof(*s->loaded));
-	TT_REQUIRE(s->loaded != NULL, "simulator: out of real memory");
+	/* Half a line is half a number: another choice, which nobody would notice. */
+	TT_REQUIRE(len == 0 || text[len - 1] == '\n', "TUTTI_SIM_REPLAY=%s: the last line does not end; was the file cut off?",
+	           path);
+	n = count_lines(text, text + len);
+	s->loaded = tti_sim_alloc((n + 1) * sizeof(*s->loaded));
 	for (size_t i = 0; i < n; i++) {
-		/* strtoul() alone would pass over an empty line, and over the end. */
-		TT_REQUIRE(*at == '-' || (*at >= '0' && *at <= '9'),
-		           "TUTTI_SIM_REPLAY=%s: line %zu begins with neither a number nor -", path, i + 1);
-		s->loaded[i] = *at == '-' ? TTI_SIM_USUAL : (uint32_t)strtoul(at, NULL, 10);
-		at = strchr(at, '\n') + 1;
+		s->loaded[i] = parse_line(at, path, i + 1);
+		at = (char *)memchr(at, '\n', (size_t)(text + len - at)) + 1;
 	}
 	tti_env_real.free(text);
 	s->replay = s->loaded;
@@ -105,6 +110,7 @@ static void load(struct tti_sim_schedule *s, const char *path)
 const char *tti_sim_schedule_write(const struct tti_sim_schedule *s)
 {
 	char line[128];
+	bool whole = true;
 	long fd;
 
 	if (s->record_path[0] == '\0')
@@ -113,14 +119,13 @@ const char *tti_sim_schedule_write(const struct tti_sim_schedule *s)
 	                          0644, 0, 0);
 	if (fd < 0)
 		return NULL;
-	for (size_t i = 0; i < s->len; i++) {
+	for (size_t i = 0; i < s->len && whole; i++) {
 		int n = snprintf(line, sizeof(line), "%u of %u %s\n", s->made[i].picked, s->made[i].n, s->made[i].what);
 
-		if (tti_env_real.syscall(SYS_write, fd, (long)line, n, 0, 0, 0) != n)
-			break;
+		whole = tti_env_real.syscall(SYS_write, fd, (long)line, n, 0, 0, 0) == n;
 	}
 	tti_env_real.syscall(SYS_close, fd, 0, 0, 0, 0, 0);
-	return s->record_path;
+	return whole ? s->record_path : NULL;
 }
 
 /* ---- begin and end ---- */

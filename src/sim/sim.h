@@ -4,7 +4,7 @@
  * a seed that decides whatever the real world leaves open. Used by src/sim and
  * src/testing; programs see <tutti/testing.h>.
  *
- * Parts       rng.h    three streams from the seed: schedule, faults, entropy
+ * Parts       rng.h    streams from the seed: schedule, faults (of datagrams, of files), entropy, power cuts
  *             trace.c  every choice, call, result, message and switch, hashed
  *             event.c  what happens at a later virtual time
  *             fault.c  which faults this seed turns on, and how often
@@ -26,15 +26,33 @@
 #ifndef TTI_SIM_SIM_H
 #define TTI_SIM_SIM_H
 
+#include <string.h>
+
 #include <tutti/testing.h>
 
 #include "base/list.h"
+#include "base/panic.h"
+#include "env/env.h"
 #include "io/driver.h"
 #include "rt/root.h"
 #include "sched/worker.h"
 #include "sim/rng.h"
 
 struct tti_sim;
+
+/* Memory of the real environment, for it is not the simulator's that may run out; n > 0. */
+static inline void *tti_sim_alloc(size_t n)
+{
+	void *p = tti_env_real.alloc(n);
+
+	TT_REQUIRE(p != NULL, "simulator: out of real memory");
+	return p;
+}
+
+static inline void *tti_sim_zalloc(size_t n)
+{
+	return memset(tti_sim_alloc(n), 0, n);
+}
 
 /* ---- event.c ---- */
 

@@ -517,6 +517,7 @@ TT_TEST_PLAIN(sim, a_long_schedule_is_replayed_from_its_file)
 /* A place that cannot be written costs the file, not the run; an empty name is none. */
 TT_TEST_PLAIN(sim, a_schedule_that_cannot_be_written)
 {
+	tt_sim_options short_run = { .seed = 9, .max_steps = 500 };
 	unsigned sum;
 
 	setenv("TUTTI_SIM_RECORD", "/no/such/folder/at/all", 1);
@@ -527,11 +528,44 @@ TT_TEST_PLAIN(sim, a_schedule_that_cannot_be_written)
 	setenv("TUTTI_SIM_TRACE", "", 1);
 	setenv("TUTTI_SIM_REPLAY", "", 1);
 	EXPECT_OK(tt_sim_run(7, race, (char[16]){ 0 }));
+	/* Nor is a file that has only half of the choices named as the one that repeats them. */
+	setenv("TUTTI_SIM_RECORD", "/dev/full", 1);
+	EXPECT_ABORTS(tt_sim_run_with(&short_run, for_ever), "to repeat:\nTUTTI_SEED=0x9");
 	setenv("TUTTI_SIM_REPLAY", "/no/such/file", 1);
 	EXPECT_ABORTS(TT_IGNORE(tt_sim_run(7, race, (char[16]){ 0 })), "cannot be read");
 	unsetenv("TUTTI_SIM_RECORD");
 	unsetenv("TUTTI_SIM_TRACE");
 	unsetenv("TUTTI_SIM_REPLAY");
+}
+
+static void write_run_file(const char *text, size_t n)
+{
+	FILE *f = fopen(run_file, "w");
+
+	REQUIRE_TRUE(f != NULL);
+	REQUIRE_EQ(fwrite(text, 1, n, f), n);
+	REQUIRE_EQ(fclose(f), 0);
+}
+
+/* A schedule that was cut off, or edited to nonsense, is refused: it would be another one. What a
+ * line holds behind its first word is nobody's affair, a NUL neither. */
+TT_TEST_PLAIN(sim, a_schedule_file_is_whole_or_refused)
+{
+	tt_sim_options o = { .seed = 7, .workers = 1 };
+	char order[16] = "";
+
+	snprintf(run_file, sizeof(run_file), "/tmp/tutti-run-%d", (int)getpid());
+	setenv("TUTTI_SIM_REPLAY", run_file, 1);
+	write_run_file("1\n12", 4);
+	EXPECT_ABORTS(TT_IGNORE(tt_sim_run_with(&o, race, order)), "the last line does not end; was the file cut off?");
+	write_run_file("1\n\n2\n", 5);
+	EXPECT_ABORTS(TT_IGNORE(tt_sim_run_with(&o, race, order)), "line 2 begins with neither a number nor -");
+	write_run_file("1\0\nx\n", 5);
+	EXPECT_ABORTS(TT_IGNORE(tt_sim_run_with(&o, race, order)), "line 2 begins with neither a number nor -");
+	write_run_file("1 of 3 \0 ready\n-\n", 17);
+	EXPECT_OK(tt_sim_run_with(&o, race, order));
+	unsetenv("TUTTI_SIM_REPLAY");
+	remove(run_file);
 }
 
 TT_TEST_MAIN()

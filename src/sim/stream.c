@@ -29,15 +29,6 @@ struct segment {
 	enum segment_kind kind;
 };
 
-static void *real_zalloc(size_t n)
-{
-	void *p = tti_env_real.alloc(n);
-
-	TT_REQUIRE(p != NULL, "simulator: out of real memory");
-	memset(p, 0, n);
-	return p;
-}
-
 int64_t tti_sim_latency(struct tti_sim *sim, bool local)
 {
 	int64_t t = (int64_t)tti_sim_roll(sim, 10000);
@@ -131,7 +122,7 @@ static void segment_arrives(struct tti_sim *sim, struct tti_sim_event *e)
 
 static void schedule(struct tti_sim *sim, struct tti_sim_end *to, enum segment_kind kind, uint64_t upto, int64_t at)
 {
-	struct segment *s = real_zalloc(sizeof(*s));
+	struct segment *s = tti_sim_zalloc(sizeof(*s));
 
 	s->to = to;
 	s->kind = kind;
@@ -200,7 +191,7 @@ static void plan_trouble(struct tti_sim *sim, struct tti_sim_conn *c)
 
 struct tti_sim_conn *tti_sim_conn_new(struct tti_sim *sim, bool local, uint32_t buffer)
 {
-	struct tti_sim_conn *c = real_zalloc(sizeof(*c));
+	struct tti_sim_conn *c = tti_sim_zalloc(sizeof(*c));
 	uint32_t cap = buffer != 0 ? buffer : BUFFER_DEFAULT;
 
 	if (tti_sim_fault(sim, TT_FAULT_SMALL_BUFFERS))
@@ -328,7 +319,7 @@ static void copy_in(struct tti_sim_dir *d, const unsigned char *from, size_t n)
 	size_t at = (size_t)(d->written % d->cap), first = n < d->cap - at ? n : d->cap - at;
 
 	if (d->ring == NULL)
-		d->ring = real_zalloc(d->cap);
+		d->ring = tti_sim_zalloc(d->cap);
 	memcpy(d->ring + at, from, first);
 	memcpy(d->ring, from + first, n - first);
 	d->written += n;

@@ -44,8 +44,7 @@ static void make_room(struct exploration *e, size_t n)
 		return;
 	tti_env_real.free(e->prefix);
 	e->prefix_room = n * 2;
-	e->prefix = tti_env_real.alloc(e->prefix_room * sizeof(*e->prefix));
-	TT_REQUIRE(e->prefix != NULL, "simulator: out of real memory");
+	e->prefix = tti_sim_alloc(e->prefix_room * sizeof(*e->prefix));
 }
 
 /* The last choice that may be moved on within the bound, or -1; cost is of all choices. */
@@ -109,7 +108,8 @@ static int run_once(struct exploration *e, struct tti_sim_schedule *ret_schedule
 static int explore(struct exploration *e)
 {
 	uint64_t runs_max = e->options->runs_max != 0 ? e->options->runs_max : RUNS_DEFAULT;
-	bool once = tti_env_var("TUTTI_SIM_REPLAY") != NULL, more = true;
+	const char *replay = tti_env_var("TUTTI_SIM_REPLAY"), *written;
+	bool once = replay != NULL && replay[0] != '\0', more = true;
 	struct tti_sim_schedule s;
 	int rc = 0;
 
@@ -117,9 +117,12 @@ static int explore(struct exploration *e)
 		rc = run_once(e, &s);
 		if (s.len > e->result.choices_max)
 			e->result.choices_max = s.len;
-		if (rc < 0)
+		if (rc < 0) {
+			written = tti_sim_schedule_write(&s);
 			fprintf(stderr, "tt_sim_explore at %s: run %llu returns %s\nTUTTI_SIM_REPLAY=%s\n", e->site,
-			        (unsigned long long)e->result.runs, tt_error_name(rc), tti_sim_schedule_write(&s));
+			        (unsigned long long)e->result.runs, tt_error_name(rc),
+			        written != NULL ? written : "(its schedule could not be written)");
+		}
 		if (!once)
 			check_replayed(e, &s);
 		more = !once && next_prefix(e, &s);

@@ -4,8 +4,8 @@
  *
  * Who calls it: see fuzz.h. The input is the file.
  *
- * Claims  A file whose lines do not all begin with a number or "-" ends the process with a line
- *         that names the file; every other one is replayed.
+ * Claims  A file whose lines do not all begin with a number or "-", or whose last one does not end,
+ *         ends the process with a line that names the file; every other one is replayed.
  *         A replay makes the choices of the file, each within what there was to choose from, and
  *         the usual ones where the file has "-" or has ended.
  *         The choices that were made, replayed, give the same run to the last record.
@@ -55,26 +55,27 @@ static TT_TASK(program, (uint64_t *, ret_order))
 
 /* ---- what the file says ---- */
 
-static bool is_sound(const char *text)
+/* Every line ends, the last one too, and begins as it must. */
+static bool is_sound(const char *text, size_t size)
 {
-	const char *end;
+	bool at_begin = true;
 
-	while ((end = strchr(text, '\n')) != NULL) {
-		if (*text != '-' && !isdigit((unsigned char)*text))
+	for (size_t i = 0; i < size; i++) {
+		if (at_begin && text[i] != '-' && !isdigit((unsigned char)text[i]))
 			return false;
-		text = end + 1;
+		at_begin = text[i] == '\n';
 	}
-	return true;
+	return at_begin;
 }
 
-/* Line i, or NULL behind the last whole one. */
-static const char *line_at(const char *text, size_t i)
+/* Line i of a sound file, or NULL behind the last one. */
+static const char *line_at(const char *text, size_t size, size_t i)
 {
-	for (; text != NULL && i > 0; i--) {
-		text = strchr(text, '\n');
-		text = text != NULL ? text + 1 : NULL;
-	}
-	return text != NULL && strchr(text, '\n') != NULL ? text : NULL;
+	const char *end = text + size;
+
+	for (; text < end && i > 0; i--)
+		text = (const char *)memchr(text, '\n', (size_t)(end - text)) + 1;
+	return text < end ? text : NULL;
 }
 
 static void check_choice(const struct tti_sim_choice *c, const char *line)
@@ -139,7 +140,7 @@ static void check_same_again(const struct run *first)
 	free(picks);
 }
 
-static void check_replay(const char *path, const char *text)
+static void check_replay(const char *path, const char *text, size_t size)
 {
 	tt_sim_options o = { .seed = 1, .workers = 2, .faults = TT_FAULTS_NONE };
 	struct run r;
@@ -148,7 +149,7 @@ static void check_replay(const char *path, const char *text)
 	run_program(&o, &r);
 	unsetenv("TUTTI_SIM_REPLAY");
 	for (size_t i = 0; i < r.schedule.len; i++)
-		check_choice(&r.schedule.made[i], line_at(text, i));
+		check_choice(&r.schedule.made[i], line_at(text, size, i));
 	check_same_again(&r);
 	tti_sim_schedule_fini(&r.schedule);
 }
@@ -160,8 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_sound(text))
-		check_replay(path, text);
+	if (is_sound(text, size))
+		check_replay(path, text, size);
 	else if (refused_is_tried(data, size))
 		must_be_refused(replay_file, path, path);
 	close(fd);
