@@ -12,7 +12,8 @@
 #	test-on: sim1 epoll4    the only configurations it runs in
 #	test-timeout: 300       seconds, instead of 120
 #	test-serial             never beside another test
-#	test-labels: wall slow  further ctest labels
+#	test-labels: wall slow  further ctest labels; children: it starts programs, which neither an
+#	                        emulator nor valgrind can follow
 #	model-sources: src/...  (tests/model) the sources compiled with it under TT_MODEL; @task,
 #	                        @worker, @scope: those layers with what they stand on
 

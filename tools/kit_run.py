@@ -3,13 +3,14 @@
 """kit_run.py - run the kit tests of a build in a way that ctest has not registered.
 
 kit_run.py --build DIR --on BACKEND [--workers 1,4] [--wrap "COMMAND ..."]
-           [--filter REGEX] [--calls NAME] [--extra "ARGUMENTS"] [--timeout SECONDS]
+           [--filter REGEX] [--without LABEL] [--calls NAME] [--extra "ARGUMENTS"] [--timeout SECONDS]
 
 One run per program and number of workers, as many at once as there are cores. A failure
 prints the end of the program's output and a line "FAILED: name"; the last line reads
 "N passed, M failed, K skipped". A program is taken when it is registered for the backend
 (for "auto": for epoll, which auto falls back to); with --calls only when its source calls
-that function. Also holds what tools/laws.py shares: the list of tests, the runner, the
+that function, with --without only when its source has no such label. Also holds what
+tools/laws.py shares: the list of tests, the runner, the
 reader of TAP.
 """
 
@@ -40,9 +41,18 @@ def read_tests(build):
     return found
 
 
-def calls(test, name):
+def text_of(test):
     with open(test.source, encoding='utf-8') as f:
-        return not name or re.search(r'\b' + re.escape(name) + r'\(', f.read()) is not None
+        return f.read()
+
+
+def calls(test, name):
+    return not name or re.search(r'\b' + re.escape(name) + r'\(', text_of(test)) is not None
+
+
+def labels(test):
+    """The words behind "test-labels:" in the source."""
+    return {word for line in re.findall(r'test-labels:([^\n*]*)', text_of(test)) for word in line.split()}
 
 
 def run(command, timeout, env=None):
@@ -84,6 +94,7 @@ def main():
     parser.add_argument('--workers', default='1')
     parser.add_argument('--wrap', default='')
     parser.add_argument('--filter', default='')
+    parser.add_argument('--without', default='')
     parser.add_argument('--calls', default='')
     parser.add_argument('--extra', default='')
     parser.add_argument('--timeout', type=int, default=120)
@@ -92,7 +103,7 @@ def main():
     registered = {'auto': 'epoll'}.get(args.on, args.on)
     jobs = []
     for test in read_tests(args.build):
-        if not re.search(args.filter, test.name) or not calls(test, args.calls):
+        if not re.search(args.filter, test.name) or not calls(test, args.calls) or args.without in labels(test):
             continue
         for workers in args.workers.split(','):
             if registered + workers in test.configurations:

@@ -48,14 +48,9 @@ def numbers(text):
     return found
 
 
-def text_of(test):
-    with open(test.source, encoding='utf-8') as f:
-        return f.read()
-
-
 def read_citations(test):
     """test name -> the numbers it cites. A kit test's text is its comment and its body."""
-    text = text_of(test)
+    text = kit_run.text_of(test)
     if not test.configurations:
         stated = re.search(r'test-laws:([ \d]+)', text)
         return {WHOLE: {int(n) for n in stated.group(1).split()} if stated else set()}
@@ -69,7 +64,7 @@ def read_citations(test):
 def excused(test):
     """test name -> the laws that it may or may not notice."""
     found = {}
-    for m in re.finditer(r'TT_TEST\w*\(\s*\w+\s*,\s*(\w+)[^\n]*\n.*?^\}', text_of(test), re.S | re.M):
+    for m in re.finditer(r'TT_TEST\w*\(\s*\w+\s*,\s*(\w+)[^\n]*\n.*?^\}', kit_run.text_of(test), re.S | re.M):
         found[m.group(1)] = {int(n) for words in PERHAPS.findall(m.group()) for n in re.findall(r'\d+', words)}
     return found
 
@@ -84,16 +79,16 @@ def commands(test):
 
 def runs_here(test):
     """Kit tests, and programs that name a law; slow ones only if they cite one."""
-    if re.search(r'test-labels:.*\bslow\b', text_of(test)) and not any(read_citations(test).values()):
+    if 'slow' in kit_run.labels(test) and not any(read_citations(test).values()):
         return False
-    return bool(test.configurations) or bool(numbers(text_of(test))) or any(read_citations(test).values())
+    return bool(test.configurations) or bool(numbers(kit_run.text_of(test))) or any(read_citations(test).values())
 
 
 def concerns(test, n):
     """Does the test say anything about law n? Plain programs run for those only."""
     if test.configurations or n is None:
         return True
-    return n in read_citations(test)[WHOLE] | numbers(text_of(test))
+    return n in read_citations(test)[WHOLE] | numbers(kit_run.text_of(test))
 
 
 def run_variant(build, tests, variant, timeout):
@@ -171,9 +166,9 @@ def main():
     built = laws_built(args.build)
     tests = [t for t in kit_run.read_tests(args.build) if runs_here(t)]
     if not built or not tests:
-        print('no law is broken in src/, or no tests')
-        print('0 passed, 0 failed')
-        return 0
+        print('FAILED: no law is broken in src/, or there are no tests')
+        print('0 passed, 1 failed')
+        return 1
     cites = cites_of(tests)
     perhaps = {(t.name, name): laws for t in tests for name, laws in excused(t).items()}
     counts = collections.Counter()

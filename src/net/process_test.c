@@ -2,6 +2,8 @@
 /*
  * process_test.c - real children of /bin/sh: what they are given, how their end is told, and
  * that none is left behind whatever happens.
+ *
+ * test-labels: children
  */
 #include <fcntl.h>
 #include <linux/filter.h>

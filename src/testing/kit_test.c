@@ -5,6 +5,7 @@
  * output and exit status the real tests read.
  *
  * test-on: sim1 epoll4
+ * test-labels: children
  */
 #include <signal.h>
 #include <stdio.h>
@@ -249,7 +250,7 @@ TT_TEST_PLAIN(kit, a_test_does_not_outlive_its_runner)
 TT_TEST_PLAIN(kit, a_failed_expectation_says_where_and_what)
 {
 	EXPECT_EQ(run("--only=subject.fails_twice", "--seed=5"), 1);
-	EXPECT_TRUE(says("kit_test.c:36: expected 1 + 1 == 3, but 2 and 3\n"));
+	EXPECT_TRUE(says("kit_test.c:37: expected 1 + 1 == 3, but 2 and 3\n"));
 	EXPECT_TRUE(says("expected \"left\" == \"right\""));
 	EXPECT_TRUE(says("not ok 1 - subject.fails_twice # 2 expectations failed, seed 0x5"));
 	EXPECT_TRUE(says("TUTTI_SEED=0x5 TUTTI_SIM_WORKERS=1"));

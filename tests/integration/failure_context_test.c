@@ -4,6 +4,7 @@
  * TT_EWRONGCTX and touches nothing: outputs keep what they held, handles stay usable.
  *
  * test-on: sim1 epoll4
+ * test-labels: children
  */
 #include <fcntl.h>
 #include <poll.h>

@@ -5,6 +5,7 @@
  * copes, nothing stays open and no child stays behind.
  *
  * test-on: epoll1 epoll4 uring4
+ * test-labels: children
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test-on: epoll1 epoll4 */
-/* test-labels: wall */
+/* test-labels: wall children */
 /*
  * limits_test.c - programs that the system gives little: no descriptors, no threads, no address
  * space, no standard streams. Each works, or says with the code of the refusal what it lacks, and

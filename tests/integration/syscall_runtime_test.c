@@ -9,7 +9,7 @@
  *
  * test-on: epoll1 epoll4 uring1 uring4
  * test-timeout: 3600
- * test-labels: slow
+ * test-labels: slow children
  */
 #include <fcntl.h>
 #include <signal.h>

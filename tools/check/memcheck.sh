@@ -11,9 +11,9 @@ tier_budget_night=5400
 
 # Left out: programs that set limits on descriptors or on the size of files, which valgrind
 # keeps for itself and does not obey (net.tcp, net.file, limits); that count resident pages
-# or overflow a stack (plain ones); that start children, or themselves once more, which valgrind
-# would have to follow.
-left_out='task\.error|net\.(tcp|file|process)|integration\.(limits|stacks|idle|failure)|fiber\.|io\.|rt\.|testing\.'
+# or overflow a stack (plain ones); that start children, or themselves once more (task.error), which
+# valgrind would have to follow.
+left_out='task\.error|net\.(tcp|file)|integration\.(limits|stacks|idle|failure)|fiber\.|io\.|rt\.|testing\.'
 
 tier_run() {
 	have valgrind || { absent 'no valgrind: apt-get install valgrind'; return; }
@@ -33,6 +33,6 @@ tier_run() {
 		return
 	fi
 	run_counted tools/kit_run.py --build build/memcheck --on epoll --workers $workers \
-		--filter "$filter" --timeout 1800 --extra=--timeout=600 \
+		--filter "$filter" --without children --timeout 1800 --extra=--timeout=600 \
 		--wrap 'valgrind -q --error-exitcode=99 --fair-sched=yes --leak-check=no'
 }
