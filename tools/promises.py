@@ -161,7 +161,7 @@ def main():
         for promise, complaint in zip(promises, complaints):
             failed += complaint is not None
             if complaint is not None:
-                print(f'not ok {promise.where}: {promise.text}\n    {complaint}', flush=True)
+                print(f'FAILED: {promise.where}: {promise.text}\n    {complaint}', flush=True)
     print(f'{len(promises) - failed} passed, {failed} failed')
     return 1 if failed else 0
 

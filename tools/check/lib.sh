@@ -73,12 +73,12 @@ run_ctest() {
 }
 
 # run_counted COMMAND...: a tool whose last line reads "N passed, M failed[, K skipped]"; its
-# lines "note: ..." become notes.
+# lines "note: ..." become notes. What all of a tier's tools have said is in $tier.all.
 run_counted() {
 	echo "+ $*"
 	"$@" >"$TT_CHECK_DIR/$tier.out" 2>&1
 	counted_rc=$?
-	cat "$TT_CHECK_DIR/$tier.out"
+	tee -a "$TT_CHECK_DIR/$tier.all" <"$TT_CHECK_DIR/$tier.out"
 	sed -n 's/^note: /note /p' "$TT_CHECK_DIR/$tier.out" >>"$TT_CHECK_RESULT"
 	last=$(tail -n 1 "$TT_CHECK_DIR/$tier.out" |
 		sed -n 's/^.*\b\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed\(, \([0-9][0-9]*\) skipped\)\{0,1\}.*$/\1 \2 \4/p')

@@ -42,11 +42,13 @@ real() { # backend count
 
 night_of_programs() { # count
 	progress=$TT_CHECK_DIR/linear.next
-	first=$(cat "$progress" 2>/dev/null || echo 0)
+	# Of this very source, or they say nothing about it.
+	first=$(sed -n "s/^$TT_NIGHT_PRINT //p" "$progress" 2>/dev/null)
+	first=${first:-0}
 	while [ "$first" -lt "$1" ]; do
 		run_counted three_processes "$first" 10000 || return
 		first=$((first + 10000))
-		echo "$first" >"$progress"
+		echo "$TT_NIGHT_PRINT $first" >"$progress"
 	done
 	rm -f "$progress"
 }

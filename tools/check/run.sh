@@ -115,6 +115,8 @@ words_of() { # the text lines of one kind in a result file
 run_tier() { # name
 	log=$TT_CHECK_DIR/$1.log result=$TT_CHECK_DIR/$1.result
 	: >"$result"
+	# The page adds up what is there: nothing of an earlier check, of another mode.
+	rm -f "$TT_CHECK_DIR/$1"-*.xml "$TT_CHECK_DIR/$1.all"
 	started=$(date +%s)
 	(
 		tier=$1
@@ -195,6 +197,9 @@ notes_of() { # name
 		NR <= max { print "            " $0 }
 		END { if (NR > max) print "            ... " NR - max " more in " file }'
 	words_of "$TT_CHECK_DIR/$1.result" why | sed 's/^/            FAILED: /' | head -n 20
+	# A tier without any count has said so already.
+	[ "$(totals "$TT_CHECK_DIR/$1.result")" = '0 0 0' ] ||
+		words_of "$TT_CHECK_DIR/$1.result" absent | sed 's/^/            absent: /'
 }
 
 # What the tests say about their own work, added up; figures.txt beside it has each.
@@ -202,7 +207,7 @@ figures() {
 	have_results=''
 	for tier in unit model linear; do
 		case " $tiers " in
-		*" $tier "*) have_results="$have_results $TT_CHECK_DIR/$tier-*.xml $TT_CHECK_DIR/$tier.out" ;;
+		*" $tier "*) have_results="$have_results $TT_CHECK_DIR/$tier-*.xml $TT_CHECK_DIR/$tier.all" ;;
 		esac
 	done
 	[ -n "$have_results" ] && command -v python3 >/dev/null 2>&1 || return 0

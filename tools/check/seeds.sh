@@ -24,7 +24,7 @@ tier_run() {
 	build release || return
 	if ! night; then
 		slice_of_seeds 1 "${TT_SEEDS:-10000}" || return
-		note "seeds 1 to ${TT_SEEDS:-10000} of every seeded test, on 1, 2 and 4 workers; of torture and power cuts a thirtieth"
+		note "seeds 1 to ${TT_SEEDS:-10000} of every seeded test, on 1 and 4 workers or on 2 as it says; a thirtieth of torture and power cuts"
 		return
 	fi
 	progress=$TT_CHECK_DIR/seeds.next
@@ -41,5 +41,5 @@ tier_run() {
 		echo "$TT_NIGHT_PRINT $first" >"$progress"
 	done
 	rm -f "$progress"
-	note "seeds 1 to $final"
+	note "seeds 1 to $final of every seeded test; a thirtieth of torture and power cuts"
 }
