@@ -66,6 +66,42 @@ unsigned lin_pop(struct lin_queue *q)
 	return first;
 }
 
+bool lin_line_is_free(const struct lin_line *l)
+{
+	return l->q.n == lin_line_gone(l);
+}
+
+unsigned lin_line_gone(const struct lin_line *l)
+{
+	return (unsigned)__builtin_popcount(l->gone);
+}
+
+void lin_line_leave(struct lin_state *s, struct lin_line *l, unsigned task)
+{
+	l->gone |= (uint8_t)(1 << task);
+	s->phase[task] = LIN_MOVES;
+}
+
+void lin_line_go(struct lin_line *l, unsigned task)
+{
+	l->gone &= (uint8_t)~(1 << task);
+	TT_IGNORE(lin_remove(&l->q, task));
+}
+
+void lin_line_serve(struct lin_state *s, struct lin_line *l, bool (*serve)(struct lin_state *s, const struct lin_call *c))
+{
+	for (unsigned i = 0; i < l->q.n;) {
+		unsigned task = l->q.task[i];
+
+		if ((l->gone >> task & 1) != 0)
+			i++;
+		else if (serve(s, s->calls[task]))
+			TT_IGNORE(lin_remove(&l->q, task));
+		else
+			return;
+	}
+}
+
 void lin_wrong(struct lin_state *s)
 {
 	s->wrong = 1;

@@ -106,6 +106,22 @@ void lin_push(struct lin_queue *q, unsigned task);
 bool lin_remove(struct lin_queue *q, unsigned task); /* false: it was not there */
 unsigned lin_pop(struct lin_queue *q);               /* the first, of at least one */
 
+/* A line that who is cancelled leaves in two steps: it is decided, and later the task goes and uncovers
+ * those behind it. Between the two nobody who comes new waits for it, and it is passed by. */
+struct lin_line {
+	struct lin_queue q;
+	uint8_t gone;              /* a bit for each in it that was cancelled */
+};
+
+/* Nobody waits but who was cancelled. */
+bool lin_line_is_free(const struct lin_line *l);
+unsigned lin_line_gone(const struct lin_line *l);
+/* The two steps; what the call gives is the model's to say. */
+void lin_line_leave(struct lin_state *s, struct lin_line *l, unsigned task);
+void lin_line_go(struct lin_line *l, unsigned task);
+/* Serves in order, up to the first for whom this gives false: it can have nothing yet. */
+void lin_line_serve(struct lin_state *s, struct lin_line *l, bool (*serve)(struct lin_state *s, const struct lin_call *c));
+
 /* The task's call gives this. */
 void lin_settle(struct lin_state *s, unsigned task, int rc, int value, int more);
 /* ... a code, or nothing but a code. */

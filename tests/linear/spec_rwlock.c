@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * spec_rwlock.c - <tutti/rwlock.h>: readers and writers in one line, served in order and
- * neighbouring readers together; tries, and downgrades. A cancel in line is two steps, as in
- * spec_semaphore.c.
+ * neighbouring readers together; tries, and downgrades. A cancel in line is two steps (lin_line).
  */
 #include "specs.h"
 
@@ -94,8 +93,7 @@ static void call(struct lin_run *r, struct lin_call *c)
 
 struct model {
 	uint8_t readers, writer;
-	uint8_t gone;                        /* a bit for each in line that was cancelled */
-	struct lin_queue waiters;
+	struct lin_line line;
 };
 
 LIN_MODEL(struct model)
@@ -125,35 +123,24 @@ static void let_in(struct lin_state *s, const struct lin_call *c)
 	lin_give(s, c->task, 0);
 }
 
-/* In order, but for those that are gone. */
-static void grant(struct lin_state *s)
+static bool serve(struct lin_state *s, const struct lin_call *c)
 {
-	struct model *m = model_of(s);
-
-	for (unsigned i = 0; i < m->waiters.n;) {
-		const struct lin_call *c = s->calls[m->waiters.task[i]];
-
-		if ((m->gone >> c->task & 1) != 0) {
-			i++;
-			continue;
-		}
-		if (!may_enter(m, c))
-			return;
-		lin_remove(&m->waiters, c->task);
-		let_in(s, c);
-	}
+	if (!may_enter(model_of(s), c))
+		return false;
+	let_in(s, c);
+	return true;
 }
 
 static void get_in(struct lin_state *s, const struct lin_call *c)
 {
 	struct model *m = model_of(s);
 
-	if (m->waiters.n == __builtin_popcount(m->gone) && may_enter(m, c)) {
+	if (lin_line_is_free(&m->line) && may_enter(m, c)) {
 		let_in(s, c);
 	} else if (c->kind == TRY_READ || c->kind == TRY_WRITE) {
 		lin_give(s, c->task, TT_EBUSY);
 	} else {
-		lin_push(&m->waiters, c->task);
+		lin_push(&m->line.q, c->task);
 		s->phase[c->task] = c->kind == READ || c->kind == WRITE ? LIN_WAITING : LIN_BLOCKED;
 	}
 }
@@ -171,23 +158,21 @@ static void enter(struct lin_state *s, const struct lin_call *c)
 	else if (m->writer == 0)
 		m->readers--;
 	m->writer = 0;
-	grant(s);
+	lin_line_serve(s, &m->line, serve);
 	lin_give(s, c->task, 0);
 }
 
 static void leave(struct lin_state *s, const struct lin_call *c)
 {
-	model_of(s)->gone |= (uint8_t)(1 << c->task);
-	s->phase[c->task] = LIN_MOVES;
+	lin_line_leave(s, &model_of(s)->line, c->task);
 }
 
 static void move(struct lin_state *s, const struct lin_call *c)
 {
 	struct model *m = model_of(s);
 
-	m->gone &= (uint8_t)~(1 << c->task);
-	lin_remove(&m->waiters, c->task);
-	grant(s);
+	lin_line_go(&m->line, c->task);
+	lin_line_serve(s, &m->line, serve);
 	lin_give(s, c->task, TT_ECANCELED);
 }
 
@@ -195,8 +180,8 @@ static void print(const struct lin_state *s, char *buf, size_t n)
 {
 	const struct model *m = const_model_of(s);
 
-	snprintf(buf, n, "%u readers, %u writers are in, %u wait, %d of them cancelled", m->readers, m->writer, m->waiters.n,
-	         __builtin_popcount(m->gone));
+	snprintf(buf, n, "%u readers, %u writers are in, %u wait, %u of them cancelled", m->readers, m->writer, m->line.q.n,
+	         lin_line_gone(&m->line));
 }
 
 const struct lin_spec lin_rwlock = {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * spec_semaphore.c - <tutti/semaphore.h>: requests for 1 to 3 permits, served in order, also a
- * large one in front of small ones; releases, and closing at any time.
- *
- * A cancel in line is two steps: it is decided, and later the task leaves and uncovers those behind
- * it. Between the two nobody waits for it who comes new, and a release passes it by.
+ * large one in front of small ones; releases, and closing at any time. A cancel in line is two
+ * steps (lin_line).
  */
 #include "specs.h"
 
@@ -56,8 +54,7 @@ static void call(struct lin_run *r, struct lin_call *c)
 
 struct model {
 	int permits;
-	struct lin_queue waiters;
-	uint8_t gone;                        /* a bit for each in line that was cancelled */
+	struct lin_line line;
 	uint8_t closed;
 };
 
@@ -68,52 +65,21 @@ static void init(struct lin_state *s, unsigned param)
 	model_of(s)->permits = (int)param;
 }
 
-static bool is_gone(const struct model *m, unsigned task)
-{
-	return (m->gone >> task & 1) != 0;
-}
-
-/* In order, but for those that are gone. */
-static void grant(struct lin_state *s)
+static bool grant(struct lin_state *s, const struct lin_call *c)
 {
 	struct model *m = model_of(s);
 
-	for (unsigned i = 0; i < m->waiters.n;) {
-		unsigned task = m->waiters.task[i];
-		int wanted = s->calls[task]->arg + 1;
-
-		if (is_gone(m, task)) {
-			i++;
-			continue;
-		}
-		if (wanted > m->permits)
-			return;
-		m->permits -= wanted;
-		lin_remove(&m->waiters, task);
-		lin_give(s, task, 0);
-	}
+	if (c->arg + 1 > m->permits)
+		return false;
+	m->permits -= c->arg + 1;
+	lin_give(s, c->task, 0);
+	return true;
 }
 
-static bool somebody_waits(const struct model *m)
+static bool refuse(struct lin_state *s, const struct lin_call *c)
 {
-	return m->waiters.n > __builtin_popcount(m->gone);
-}
-
-static void close_it(struct lin_state *s)
-{
-	struct model *m = model_of(s);
-
-	m->closed = 1;
-	for (unsigned i = 0; i < m->waiters.n;) {
-		unsigned task = m->waiters.task[i];
-
-		if (is_gone(m, task)) {
-			i++;
-			continue;
-		}
-		lin_remove(&m->waiters, task);
-		lin_give(s, task, TT_ECLOSED);
-	}
+	lin_give(s, c->task, TT_ECLOSED);
+	return true;
 }
 
 static void acquire(struct lin_state *s, const struct lin_call *c)
@@ -121,15 +87,15 @@ static void acquire(struct lin_state *s, const struct lin_call *c)
 	struct model *m = model_of(s);
 
 	if (m->closed) {
-		lin_give(s, c->task, TT_ECLOSED);
-	} else if (!somebody_waits(m) && c->arg + 1 <= m->permits) {
-		m->permits -= c->arg + 1;
-		lin_give(s, c->task, 0);
-	} else if (c->kind == ACQUIRE) {
-		lin_wait(s, &m->waiters, c->task);
-	} else {
-		lin_give(s, c->task, TT_EAGAIN);
+		TT_IGNORE(refuse(s, c));
+		return;
 	}
+	if (lin_line_is_free(&m->line) && grant(s, c))
+		return;
+	if (c->kind == ACQUIRE)
+		lin_wait(s, &m->line.q, c->task);
+	else
+		lin_give(s, c->task, TT_EAGAIN);
 }
 
 static void enter(struct lin_state *s, const struct lin_call *c)
@@ -141,11 +107,12 @@ static void enter(struct lin_state *s, const struct lin_call *c)
 	case TRY_ACQUIRE: acquire(s, c); break;
 	case RELEASE:
 		m->permits += c->arg + 1;
-		grant(s);
+		lin_line_serve(s, &m->line, grant);
 		lin_give(s, c->task, 0);
 		break;
 	case CLOSE:
-		close_it(s);
+		m->closed = 1;
+		lin_line_serve(s, &m->line, refuse);
 		lin_give(s, c->task, 0);
 		break;
 	}
@@ -153,17 +120,15 @@ static void enter(struct lin_state *s, const struct lin_call *c)
 
 static void leave(struct lin_state *s, const struct lin_call *c)
 {
-	model_of(s)->gone |= (uint8_t)(1 << c->task);
-	s->phase[c->task] = LIN_MOVES;
+	lin_line_leave(s, &model_of(s)->line, c->task);
 }
 
 static void move(struct lin_state *s, const struct lin_call *c)
 {
 	struct model *m = model_of(s);
 
-	m->gone &= (uint8_t)~(1 << c->task);
-	lin_remove(&m->waiters, c->task);
-	grant(s);
+	lin_line_go(&m->line, c->task);
+	lin_line_serve(s, &m->line, grant);
 	lin_give(s, c->task, TT_ECANCELED);
 }
 
@@ -171,8 +136,8 @@ static void print(const struct lin_state *s, char *buf, size_t n)
 {
 	const struct model *m = const_model_of(s);
 
-	snprintf(buf, n, "%d permits, %u wait, %d of them cancelled%s", m->permits, m->waiters.n,
-	         __builtin_popcount(m->gone), m->closed ? ", closed" : "");
+	snprintf(buf, n, "%d permits, %u wait, %u of them cancelled%s", m->permits, m->line.q.n, lin_line_gone(&m->line),
+	         m->closed ? ", closed" : "");
 }
 
 const struct lin_spec lin_semaphore = {
