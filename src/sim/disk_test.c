@@ -66,6 +66,14 @@ static void add_word(const tt_sim_disk *disk, const char *path, char *text, size
 	text[at] = '\0';
 }
 
+static bool was_seen(const char *text)
+{
+	for (unsigned i = 0; i < seen.n; i++)
+		if (strcmp(seen.text[i], text) == 0)
+			return true;
+	return false;
+}
+
 static void note_outcome(void *context, const tt_sim_disk *disk, int rc)
 {
 	static const char *const names[] = { "a", "b", "c", "d/a", "d/b", "e/a" };
@@ -77,19 +85,10 @@ static void note_outcome(void *context, const tt_sim_disk *disk, int rc)
 		snprintf(text, sizeof(text), "-");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		add_word(disk, names[i], text, sizeof(text));
-	for (unsigned i = 0; i < seen.n; i++)
-		if (strcmp(seen.text[i], text) == 0)
-			return;
+	if (was_seen(text))
+		return;
 	REQUIRE_LT(seen.n, sizeof(seen.text) / sizeof(seen.text[0]));
 	memcpy(seen.text[seen.n++], text, sizeof(text));
-}
-
-static bool was_seen(const char *text)
-{
-	for (unsigned i = 0; i < seen.n; i++)
-		if (strcmp(seen.text[i], text) == 0)
-			return true;
-	return false;
 }
 
 /* All of these, separated by " | ", and no other. */
@@ -730,7 +729,7 @@ TT_TEST_PLAIN(disk, a_full_disk_takes_a_part_first)
 static TT_TASK(use_the_last_bytes)
 {
 	static const unsigned char bytes[1000];
-	const uint64_t others = (UINT64_C(1) << 28) - 700;
+	const uint64_t others = TTI_SIM_DISK_BYTES - 700;
 	tt_fd *fd;
 	size_t done = 0;
 

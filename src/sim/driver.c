@@ -352,62 +352,55 @@ void tti_sim_driver_free_ops(struct tti_sim *sim)
 
 /* ---- calls that never wait ---- */
 
-static long traced(struct tti_sim *sim, const char *what, uint64_t a, uint64_t b, long result)
-{
-	tti_sim_trace(sim, TTI_SIM_CALL, what, a, b);
-	tti_sim_trace(sim, TTI_SIM_RESULT, what, (uint64_t)result, 0);
-	return result;
-}
-
 static int sim_socket(struct tti_driver *base, int family, int type, int protocol)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
 	(void)protocol;
-	return (int)traced(sim, "socket", (uint64_t)family, (uint64_t)type, tti_sim_socket(sim, family, type));
+	return (int)tti_sim_traced(sim, "socket", (uint64_t)family, (uint64_t)type, tti_sim_socket(sim, family, type));
 }
 
 static int sim_pair(struct tti_driver *base, int ret_fds[2])
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "pair", 0, 0, tti_sim_pair(sim, ret_fds));
+	return (int)tti_sim_traced(sim, "pair", 0, 0, tti_sim_pair(sim, ret_fds));
 }
 
 static int sim_bind(struct tti_driver *base, int fd, const void *addr, uint32_t len)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "bind", (uint64_t)fd, len, tti_sim_bind(sim, fd, addr, len));
+	return (int)tti_sim_traced(sim, "bind", (uint64_t)fd, len, tti_sim_bind(sim, fd, addr, len));
 }
 
 static int sim_listen(struct tti_driver *base, int fd, int backlog)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "listen", (uint64_t)fd, (uint64_t)backlog, tti_sim_listen(sim, fd, backlog));
+	return (int)tti_sim_traced(sim, "listen", (uint64_t)fd, (uint64_t)backlog, tti_sim_listen(sim, fd, backlog));
 }
 
 static int sim_address(struct tti_driver *base, int fd, bool peer, void *addr, uint32_t *len)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "address", (uint64_t)fd, peer, tti_sim_name(sim, fd, peer, addr, len));
+	return (int)tti_sim_traced(sim, "address", (uint64_t)fd, peer, tti_sim_name(sim, fd, peer, addr, len));
 }
 
 static int sim_set_option(struct tti_driver *base, int fd, int level, int option, const void *value, uint32_t len)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "set_option", (uint64_t)fd, (uint64_t)option,
-	                   tti_sim_set_option(sim, fd, level, option, value, len));
+	return (int)tti_sim_traced(sim, "set_option", (uint64_t)fd, (uint64_t)option,
+	                           tti_sim_set_option(sim, fd, level, option, value, len));
 }
 
 static int sim_shutdown(struct tti_driver *base, int fd, int how)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return (int)traced(sim, "shutdown", (uint64_t)fd, (uint64_t)how, tti_sim_shutdown(sim, fd, how));
+	return (int)tti_sim_traced(sim, "shutdown", (uint64_t)fd, (uint64_t)how, tti_sim_shutdown(sim, fd, how));
 }
 
 /* Another number of the same socket may have operations of its own. */
@@ -429,9 +422,9 @@ static int sim_close(struct tti_driver *base, int fd)
 	unsigned ops = ops_on(sim, fd);
 
 	if (tti_sim_is_file(fd))
-		return (int)traced(sim, "close", (uint64_t)fd, 0, tti_sim_file_close(sim, fd));
+		return (int)tti_sim_traced(sim, "close", (uint64_t)fd, 0, tti_sim_file_close(sim, fd));
 	TT_REQUIRE(ops == 0, "law 10: descriptor %d is closed with %u operations under way", fd, ops);
-	return (int)traced(sim, "close", (uint64_t)fd, 0, tti_sim_close(sim, fd));
+	return (int)tti_sim_traced(sim, "close", (uint64_t)fd, 0, tti_sim_close(sim, fd));
 }
 
 static long sim_read(struct tti_driver *base, int fd, void *buf, size_t n, unsigned flags)
@@ -440,8 +433,8 @@ static long sim_read(struct tti_driver *base, int fd, void *buf, size_t n, unsig
 
 	(void)flags;
 	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
-		return traced(sim, "read", (uint64_t)fd, n, -EAGAIN);
-	return traced(sim, "read", (uint64_t)fd, n, tti_sim_try_read(sim, fd, buf, n));
+		return tti_sim_traced(sim, "read", (uint64_t)fd, n, -EAGAIN);
+	return tti_sim_traced(sim, "read", (uint64_t)fd, n, tti_sim_try_read(sim, fd, buf, n));
 }
 
 static long sim_write(struct tti_driver *base, int fd, const void *buf, size_t n, unsigned flags)
@@ -450,8 +443,8 @@ static long sim_write(struct tti_driver *base, int fd, const void *buf, size_t n
 
 	(void)flags;
 	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
-		return traced(sim, "write", (uint64_t)fd, n, -EAGAIN);
-	return traced(sim, "write", (uint64_t)fd, n, tti_sim_try_write(sim, fd, buf, n));
+		return tti_sim_traced(sim, "write", (uint64_t)fd, n, -EAGAIN);
+	return tti_sim_traced(sim, "write", (uint64_t)fd, n, tti_sim_try_write(sim, fd, buf, n));
 }
 
 static long sim_recv_msg(struct tti_driver *base, int fd, struct msghdr *m, unsigned flags)
@@ -459,8 +452,8 @@ static long sim_recv_msg(struct tti_driver *base, int fd, struct msghdr *m, unsi
 	struct tti_sim *sim = driver_of(base)->sim;
 
 	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
-		return traced(sim, "recv msg", (uint64_t)fd, flags, -EAGAIN);
-	return traced(sim, "recv msg", (uint64_t)fd, flags, tti_sim_try_recv_msg(sim, fd, m, flags));
+		return tti_sim_traced(sim, "recv msg", (uint64_t)fd, flags, -EAGAIN);
+	return tti_sim_traced(sim, "recv msg", (uint64_t)fd, flags, tti_sim_try_recv_msg(sim, fd, m, flags));
 }
 
 static long sim_send_msg(struct tti_driver *base, int fd, const struct msghdr *m)
@@ -468,22 +461,22 @@ static long sim_send_msg(struct tti_driver *base, int fd, const struct msghdr *m
 	struct tti_sim *sim = driver_of(base)->sim;
 
 	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
-		return traced(sim, "send msg", (uint64_t)fd, 0, -EAGAIN);
-	return traced(sim, "send msg", (uint64_t)fd, 0, tti_sim_try_send_msg(sim, fd, m));
+		return tti_sim_traced(sim, "send msg", (uint64_t)fd, 0, -EAGAIN);
+	return tti_sim_traced(sim, "send msg", (uint64_t)fd, 0, tti_sim_try_send_msg(sim, fd, m));
 }
 
 static long sim_ready(struct tti_driver *base, int fd, unsigned events)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return traced(sim, "ready", (uint64_t)fd, events, tti_sim_try_poll(sim, fd, events));
+	return tti_sim_traced(sim, "ready", (uint64_t)fd, events, tti_sim_try_poll(sim, fd, events));
 }
 
 static bool sim_is_stale(struct tti_driver *base, const char *path, const void *addr, uint32_t len)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 
-	return traced(sim, "is stale", strlen(path), len, tti_sim_is_stale(sim, addr, len)) != 0;
+	return tti_sim_traced(sim, "is stale", strlen(path), len, tti_sim_is_stale(sim, addr, len)) != 0;
 }
 
 /* ---- names ---- */
@@ -509,7 +502,7 @@ static void lookup_answers(struct tti_sim *sim, struct tti_sim_event *e)
 	else
 		q->rc = tti_sim_lookup(sim, q->host, q->service, q->ret_addrs, q->max);
 	tti_env_real.free(l);
-	traced(sim, "resolve", strlen(q->host), q->max, q->rc);
+	tti_sim_traced(sim, "resolve", strlen(q->host), q->max, q->rc);
 	q->answered(q);
 }
 

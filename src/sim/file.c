@@ -32,12 +32,9 @@ struct tti_sim_handle {
 
 static long traced(const char *what, uint64_t a, uint64_t b, long result)
 {
-	struct tti_sim *sim = tti_sim_here;
-
-	tti_sim_trace(sim, TTI_SIM_CALL, what, a, b);
-	tti_sim_trace(sim, TTI_SIM_RESULT, what, (uint64_t)result, 0);
+	tti_sim_traced(tti_sim_here, what, a, b, result);
 	/* It happened; whoever waits for the job does not know yet. */
-	tti_sim_point(sim, TTI_SIM_AT_EFFECT);
+	tti_sim_point(tti_sim_here, TTI_SIM_AT_EFFECT);
 	return result;
 }
 

@@ -56,13 +56,6 @@ void tt_sim_program_register_(tt_sim_program_ *p)
 	programs = p;
 }
 
-static long traced(const char *what, uint64_t a, uint64_t b, long result)
-{
-	tti_sim_trace(tti_sim_here, TTI_SIM_CALL, what, a, b);
-	tti_sim_trace(tti_sim_here, TTI_SIM_RESULT, what, (uint64_t)result, 0);
-	return result;
-}
-
 static struct child *by_pidfd(int pidfd)
 {
 	TTI_LIST_FOR_EACH (n, &tti_sim_here->children) {
@@ -288,7 +281,7 @@ static int start(struct tti_sim *sim, struct tti_process_start *s)
 
 static int sim_start(struct tti_process_start *s)
 {
-	int rc = (int)traced("process start", 0, 0, start(tti_sim_here, s));
+	int rc = (int)tti_sim_traced(tti_sim_here, "process start", 0, 0, start(tti_sim_here, s));
 
 	/* It happened; whoever waits for the job does not know yet. */
 	tti_sim_point(tti_sim_here, TTI_SIM_AT_EFFECT);
@@ -342,12 +335,14 @@ static int signal_child(struct child *c, int sig)
 
 static int sim_kill(int pidfd, int sig)
 {
-	return (int)traced("process kill", (uint64_t)pidfd, (uint64_t)sig, signal_child(by_pidfd(pidfd), sig));
+	return (int)tti_sim_traced(tti_sim_here, "process kill", (uint64_t)pidfd, (uint64_t)sig,
+	                           signal_child(by_pidfd(pidfd), sig));
 }
 
 static int sim_kill_group(int pid, int sig)
 {
-	return (int)traced("process kill", (uint64_t)pid, (uint64_t)sig, signal_child(by_pid(pid), sig));
+	return (int)tti_sim_traced(tti_sim_here, "process kill", (uint64_t)pid, (uint64_t)sig,
+	                           signal_child(by_pid(pid), sig));
 }
 
 static void sim_discard(int pid)

@@ -112,6 +112,8 @@ void tti_sim_trace_init(struct tti_sim_trace *t);
 void tti_sim_trace_fini(struct tti_sim_trace *t);
 /* what: a static string, told apart by its text. a and b are never addresses. */
 void tti_sim_trace(struct tti_sim *sim, enum tti_sim_record kind, const char *what, uint64_t a, uint64_t b);
+/* A call that was made, and its result, which is returned. */
+long tti_sim_traced(struct tti_sim *sim, const char *what, uint64_t a, uint64_t b, long result);
 
 /* ---- fault.c ---- */
 

@@ -86,6 +86,13 @@ static uint64_t hash_text(uint64_t h, const char *s)
 	return h;
 }
 
+long tti_sim_traced(struct tti_sim *sim, const char *what, uint64_t a, uint64_t b, long result)
+{
+	tti_sim_trace(sim, TTI_SIM_CALL, what, a, b);
+	tti_sim_trace(sim, TTI_SIM_RESULT, what, (uint64_t)result, 0);
+	return result;
+}
+
 void tti_sim_trace(struct tti_sim *sim, enum tti_sim_record kind, const char *what, uint64_t a, uint64_t b)
 {
 	struct tti_sim_trace *t = &sim->trace;
