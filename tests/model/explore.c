@@ -59,6 +59,8 @@ static unsigned locals_n;
 
 /* ---- The path ---- */
 
+static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
 static uint64_t random_next(void)
 {
 	/* xorshift64*; Vigna, "An experimental exploration of Marsaglia's xorshift
@@ -86,6 +88,8 @@ unsigned model_pick(unsigned n)
 		return 0;
 	if (path_len == PATH_MAX_)
 		model_fail("more choices than the checker has room for");
+	if (n > sizeof(digits) - 1)
+		model_fail("%u ways at one choice: more than a replay string can tell", n);
 	if (path_len < path_known) {
 		taken = path[path_len].taken;
 		/* A path given by hand says only what was taken. */
@@ -118,8 +122,6 @@ bool model_backtrack(void)
 
 /* One character a choice, and trailing first choices left out, because a path that ends
  * goes on with first choices. */
-static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
 void model_path_print(char *buf, size_t n)
 {
 	unsigned end = path_len;
@@ -129,7 +131,7 @@ void model_path_print(char *buf, size_t n)
 		end--;
 	buf[len++] = "drb"[model.mode == MODE_REDUCED ? 0 : model.mode == MODE_RANDOM ? 1 : 2];
 	for (unsigned i = 0; i < end && len + 1 < n; i++)
-		buf[len++] = digits[path[i].taken % 62];
+		buf[len++] = digits[path[i].taken];
 	buf[len] = 0;
 }
 

@@ -48,6 +48,12 @@ struct options {
 
 struct outcomes { char text[OUTCOMES_MAX][128]; uint64_t count[OUTCOMES_MAX]; unsigned n; };
 
+/* An execution counts when it came to its end, where check() looks at it, or failed. Those that
+ * were left because an equal one is made elsewhere, and those that were cut, are told apart. */
+struct tally {
+	uint64_t executions, left;
+};
+
 struct result {
 	uint64_t executions, redundant, cut;
 	bool failed, complete;
@@ -332,7 +338,13 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static bool run_all(const struct model_harness *h, const struct options *o, uint64_t *total)
+static void add_up(struct tally *t, const struct result *r)
+{
+	t->executions += r->executions;
+	t->left += r->redundant + r->cut;
+}
+
+static bool run_all(const struct model_harness *h, const struct options *o, struct tally *total)
 {
 	bool ok = true;
 
@@ -346,7 +358,7 @@ static bool run_all(const struct model_harness *h, const struct options *o, uint
 		explore(s, o, &r);
 		good = judge(s, o, &r);
 		ok &= good;
-		*total += r.executions + r.redundant + r.cut;
+		add_up(total, &r);
 		printf("%s %s: %llu executions, %llu redundant, %llu cut, %s, %.2f s%s%s\n",
 		       good ? "ok  " : "FAIL", s->name, (unsigned long long)r.executions,
 		       (unsigned long long)r.redundant, (unsigned long long)r.cut,
@@ -377,31 +389,31 @@ static bool gains_by_chance(const struct model_scenario *s, const struct options
 
 /* Random executions of the scenarios in turn, each round from a seed of its own, until
  * there are as many as were asked for. */
-static bool run_at_random(const struct model_harness *h, const struct options *o, uint64_t *total)
+static bool run_at_random(const struct model_harness *h, const struct options *o, struct tally *total)
 {
 	uint64_t round = 0;
 	bool partial_only = has_partial(h);
 	double began = seconds();
 
-	while (*total < o->random) {
-		uint64_t before = *total;
+	while (total->executions < o->random) {
+		uint64_t before = total->executions;
 
 		round++;
-		for (const struct model_scenario *s = h->scenarios; s->name != NULL && *total < o->random; s++) {
+		for (const struct model_scenario *s = h->scenarios; s->name != NULL && total->executions < o->random; s++) {
 			struct result r = { .executions = 0 };
 
 			if (!gains_by_chance(s, o, partial_only))
 				continue;
 			model_search_begin(MODE_RANDOM, o->seed + round * 1000003u);
 			search(s, RANDOM_ROUND, &r);
-			*total += r.executions + r.redundant + r.cut;
+			add_up(total, &r);
 			if (!judge(s, &(struct options){ .seeded = true, .mutant = -1 }, &r))
 				return false;
 		}
-		if (*total == before)
+		if (total->executions == before)
 			break;
 	}
-	printf("ok   at random: %llu executions, %llu rounds, %.2f s\n", (unsigned long long)*total,
+	printf("ok   at random: %llu executions, %llu rounds, %.2f s\n", (unsigned long long)total->executions,
 	       (unsigned long long)round, seconds() - began);
 	return true;
 }
@@ -435,8 +447,10 @@ static void add_mutant(struct mutant *list, unsigned *n, const struct tti_model_
 {
 	struct mutant *m = &list[*n];
 
-	if (*n == MUTANTS_MAX)
-		return;
+	if (*n == MUTANTS_MAX) {
+		fprintf(stderr, "more than %d mutants: MUTANTS_MAX\n", MUTANTS_MAX);
+		exit(2);
+	}
 	m->site = s;
 	m->order = (uint8_t)order;
 	m->of_failure = of_failure;
@@ -535,13 +549,13 @@ static void weaken_further(const struct mutant *m)
 }
 
 static const struct model_scenario *catch_mutant(const struct model_harness *h, const struct options *o,
-                                                 struct result *r, uint64_t *total)
+                                                 struct result *r, struct tally *total)
 {
 	for (const struct model_scenario *s = h->scenarios; s->name != NULL; s++) {
 		if (s->fails != NULL || (o->scenario != NULL && strcmp(o->scenario, s->name) != 0))
 			continue;
 		explore(s, o, r);
-		*total += r->executions + r->redundant + r->cut;
+		add_up(total, r);
 		if (r->failed)
 			return s;
 	}
@@ -577,7 +591,7 @@ static bool is_harmless(const struct model_survivor *v, const struct mutant *lis
 }
 
 static bool try_mutant(const struct model_harness *h, const struct options *o, const struct mutant *m,
-                       unsigned number, bool *ret_caught, bool *allowances, uint64_t *total)
+                       unsigned number, bool *ret_caught, bool *allowances, struct tally *total)
 {
 	const struct model_survivor *v = allowed(h, m);
 	const struct model_scenario *s;
@@ -603,7 +617,7 @@ static bool try_mutant(const struct model_harness *h, const struct options *o, c
 
 /* Survivors one by one may still cover for each other: all of them at once. */
 static void try_together(const struct model_harness *h, const struct options *o, const struct mutant *list,
-                         unsigned n, const bool *survived, uint64_t *total)
+                         unsigned n, const bool *survived, struct tally *total)
 {
 	const struct model_scenario *s;
 	struct result r;
@@ -621,7 +635,7 @@ static void try_together(const struct model_harness *h, const struct options *o,
 		       (unsigned long long)(r.executions + r.redundant + r.cut), r.message);
 }
 
-static bool mutate(const struct model_harness *h, const struct options *o, uint64_t *total)
+static bool mutate(const struct model_harness *h, const struct options *o, struct tally *total)
 {
 	static struct mutant list[MUTANTS_MAX];
 	bool allowances[MUTANTS_MAX] = { false }, caught[MUTANTS_MAX] = { false }, alive[MUTANTS_MAX] = { false };
@@ -710,11 +724,19 @@ static int replay(const struct model_harness *h, const struct options *o)
 	return 1;
 }
 
+static bool has_scenario(const struct model_harness *h, const char *name)
+{
+	for (const struct model_scenario *s = h->scenarios; s->name != NULL; s++)
+		if (strcmp(s->name, name) == 0)
+			return true;
+	return false;
+}
+
 int model_main(int argc, char **argv, const struct model_harness *h)
 {
 	struct options o = { .mutant = -1, .seed = 1 };
 	double start = seconds();
-	uint64_t total = 0, mutants = 0;
+	struct tally total = { 0 }, mutants = { 0 };
 	double spent;
 	bool ok = true;
 
@@ -724,6 +746,10 @@ int model_main(int argc, char **argv, const struct model_harness *h)
 		printf("%s: %s\n", s->name, s->claim);
 	if (o.list)
 		return 0;
+	if (o.scenario != NULL && !has_scenario(h, o.scenario)) {
+		fprintf(stderr, "%s: no scenario %s\n", argv[0], o.scenario);
+		return 2;
+	}
 	catch_crashes();
 	if (o.replay != NULL)
 		return replay(h, &o);
@@ -733,7 +759,8 @@ int model_main(int argc, char **argv, const struct model_harness *h)
 		list_sites();
 	if (ok && (o.mutate || o.mutant >= 0 || (h->mutate_always && o.random == 0)))
 		ok = mutate(h, &o, &mutants);
-	printf("%s: executions %llu, %.0f/s, of mutants %llu, %s\n", h->name, (unsigned long long)total,
-	       (double)total / spent, (unsigned long long)mutants, ok ? "ok" : "FAILED");
+	printf("%s: executions %llu, left %llu, %.0f/s, of mutants %llu, %s\n", h->name,
+	       (unsigned long long)total.executions, (unsigned long long)total.left, (double)total.executions / spent,
+	       (unsigned long long)mutants.executions, ok ? "ok" : "FAILED");
 	return ok ? 0 : 1;
 }
