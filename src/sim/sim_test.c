@@ -425,6 +425,11 @@ TT_TEST_PLAIN(sim, exploring_stops_at_its_limit)
 	EXPECT_OK(tt_sim_explore(&o, &r, two_lock));
 	EXPECT_EQ(r.runs, 5);
 	EXPECT_FALSE(r.complete);
+	/* A variable that is set to nothing asks for no replay. */
+	setenv("TUTTI_SIM_REPLAY", "", 1);
+	EXPECT_OK(tt_sim_explore(&o, &r, two_lock));
+	unsetenv("TUTTI_SIM_REPLAY");
+	EXPECT_EQ(r.runs, 5);
 }
 
 /* ---- files of a run ---- */

@@ -298,6 +298,41 @@ TT_TEST_PLAIN(fail, every_call_is_refused_with_every_code)
 	EXPECT_GT(r.cut, 4);
 }
 
+static unsigned shorts;
+
+/* Takes what a call gives, and counts the calls that gave less. */
+static TT_TASK(counts_short_calls)
+{
+	char there[4] = "tutt", back[4];
+	tt_fd *ends[2];
+	int n, rc = 0;
+
+	TT_TRY(tt_pair(ends));
+	for (size_t sent = 0; sent < sizeof(there) && rc == 0; sent += n > 0 ? (size_t)n : 0) {
+		n = tt_write(ends[0], there + sent, sizeof(there) - sent);
+		shorts += n == 1;
+		rc = n < 0 ? n : 0;
+	}
+	for (size_t got = 0; got < sizeof(back) && rc == 0; got += n > 0 ? (size_t)n : 0) {
+		n = tt_read(ends[1], back, sizeof(back) - got);
+		shorts += n == 1;
+		rc = n < 0 ? n : 0;
+	}
+	tt_fd_close(ends[0]);
+	tt_fd_close(ends[1]);
+	return rc;
+}
+
+TT_TEST_PLAIN(fail, a_transfer_also_moves_one_byte_alone)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() != TT_ON_SIM)
+		tt_test_skip("there a run counts in a process of its own");
+	EXPECT_EQ(TT_SYSCALL_TORTURE(&o, NULL, counts_short_calls), 0);
+	EXPECT_GE(shorts, 2); /* a write and a read */
+}
+
 /* In the simulator a mistake that leaves something behind ends the process, with the line that repeats it. */
 TT_TEST_PLAIN(fail, a_descriptor_that_is_kept_after_a_refusal_is_found)
 {
