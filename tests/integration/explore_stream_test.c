@@ -9,24 +9,11 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "explore_kit.h"
+
 TT_CHAN_TYPE(int_chan, int);
 TT_BROADCAST_TYPE(news, int);
 TT_WATCH_TYPE(int_watch, int);
-
-static const tt_child_options on_0 = { .worker = TT_WORKER(0) }, on_1 = { .worker = TT_WORKER(1) };
-
-/* Never fewer runs than that, or the scenario has become too small to prove anything. */
-#define EXPLORE(scenario, delays_, runs_min) \
-	TT_TEST_PLAIN(explore, scenario) \
-	{ \
-		tt_explore_options o = { .delays = (delays_), .runs_max = 2000000 }; \
-		tt_explore_result r; \
-		EXPECT_OK(tt_sim_explore(&o, &r, scenario)); \
-		EXPECT_TRUE(r.complete); \
-		EXPECT_GE(r.runs, (runs_min)); \
-		tt_test_note("%s, %d delays: %llu schedules of up to %zu choices", #scenario, (delays_), \
-		             (unsigned long long)r.runs, r.choices_max); \
-	}
 
 /* ---- a slot against a close: what was sent into it is received, and then comes the end ---- */
 

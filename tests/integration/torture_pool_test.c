@@ -7,6 +7,7 @@
  * test-on: sim2
  * test-timeout: 600
  */
+#include "explore_kit.h"
 #include "torture_kit.h"
 
 #include "sync/pool_testkit.h"
@@ -124,18 +125,6 @@ TORTURE(TT_ON_LEASE, selects)
 
 /* ---- under every schedule ---- */
 
-#define EXPLORE(scenario, delays_, runs_min) \
-	TT_TEST_PLAIN(explore, scenario) \
-	{ \
-		tt_explore_options o = { .delays = (delays_), .runs_max = 2000000 }; \
-		tt_explore_result r; \
-		EXPECT_OK(tt_sim_explore(&o, &r, scenario)); \
-		EXPECT_TRUE(r.complete); \
-		EXPECT_GE(r.runs, (runs_min)); \
-		tt_test_note("%s, %d delays: %llu schedules of up to %zu choices", #scenario, (delays_), \
-		             (unsigned long long)r.runs, r.choices_max); \
-	}
-
 static int open_at_once(void *ctx, void **ret_item)
 {
 	struct ledger *l = ctx;
@@ -165,8 +154,6 @@ static TT_TASK(borrows_raw, (tt_pool *, p), (struct ledger *, l))
 
 static int two_borrowers(tt_pool *p, struct ledger *l)
 {
-	static const tt_child_options on_0 = { .worker = TT_WORKER(0) }, on_1 = { .worker = TT_WORKER(1) };
-
 	TT_GROUP(g);
 	tt_go_with(&g, &on_1, borrows_raw, p, l);
 	tt_go_with(&g, &on_0, borrows_raw, p, l);
@@ -196,7 +183,6 @@ static TT_TASK(is_refused, (tt_pool *, p))
 
 static int destroyed_with_a_line(tt_pool *p, void *held)
 {
-	static const tt_child_options on_1 = { .worker = TT_WORKER(1) };
 	tt_pool_stats s;
 
 	TT_GROUP(g);

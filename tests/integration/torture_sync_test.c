@@ -8,6 +8,7 @@
  * test-on: sim2
  * test-timeout: 600
  */
+#include "explore_kit.h"
 #include "torture_kit.h"
 
 /* ---- barrier ---- */
@@ -311,20 +312,6 @@ TORTURE(tt_condvar_wait, waits_for_changes)
 TORTURE(tt_flight_do, flies)
 
 /* ---- under every schedule ---- */
-
-static const tt_child_options on_0 = { .worker = TT_WORKER(0) }, on_1 = { .worker = TT_WORKER(1) };
-
-#define EXPLORE(scenario, delays_, runs_min) \
-	TT_TEST_PLAIN(explore, scenario) \
-	{ \
-		tt_explore_options o = { .delays = (delays_), .runs_max = 2000000 }; \
-		tt_explore_result r; \
-		EXPECT_OK(tt_sim_explore(&o, &r, scenario)); \
-		EXPECT_TRUE(r.complete); \
-		EXPECT_GE(r.runs, (runs_min)); \
-		tt_test_note("%s, %d delays: %llu schedules of up to %zu choices", #scenario, (delays_), \
-		             (unsigned long long)r.runs, r.choices_max); \
-	}
 
 /* Arrives, perhaps not for long. */
 static TT_TASK(arrives, (struct meeting *, m), (int64_t, timeout), (int *, ret_rc))
