@@ -240,12 +240,6 @@ static TT_TASK(recovering, (struct crash *, c))
 	return rc;
 }
 
-static uint32_t failures(void)
-{
-	/* relaxed: a count of this thread's own. */
-	return tti_load_relaxed(&tti_test_shared->failures);
-}
-
 static int run_recovery(struct crash *c, struct left *l)
 {
 	tt_sim_options sim = {
@@ -267,7 +261,7 @@ static int run_recovery(struct crash *c, struct left *l)
 static void judge(struct crash *c, struct left *l)
 {
 	const tt_crash_options *o = c->options;
-	uint32_t before = failures();
+	uint32_t before = tti_test_failures();
 	char files[400];
 	int rc;
 
@@ -282,7 +276,7 @@ static void judge(struct crash *c, struct left *l)
 		o->check(o->context, l->disk, rc);
 	else if (rc < 0)
 		tti_test_failed(false, c->site, "recovery of %s returns %d (%s)", c->name, rc, tt_error_name(rc));
-	if (failures() != before)
+	if (tti_test_failures() != before)
 		tti_test_failed(false, c->site, "%s, seed 0x%llx: that was power cut %u, at place %llu, before \"%s\": %s; left: %s",
 		                c->name, (unsigned long long)c->seed, l->cuts, (unsigned long long)l->place, l->before, l->kept, files);
 }
@@ -290,14 +284,14 @@ static void judge(struct crash *c, struct left *l)
 /* Until there is none, or one failed; then the others are only freed. */
 static void judge_all(struct crash *c)
 {
-	uint32_t before = failures();
+	uint32_t before = tti_test_failures();
 
 	while (c->left != NULL) {
 		struct left *l = c->left;
 
 		c->left = l->next;
 		c->held -= l->disk->bytes;
-		if (failures() == before)
+		if (tti_test_failures() == before)
 			judge(c, l);
 		free_left(l);
 	}
@@ -307,14 +301,10 @@ static void judge_all(struct crash *c)
 
 static TT_TASK(cut_short, (struct crash *, c))
 {
-	unsigned char copy[512] __attribute__((aligned(16)));
 	int rc;
 
-	TT_REQUIRE(c->type->size <= sizeof(copy), "TT_CRASH_TORTURE of %s: its arguments are too large", c->name);
-	if (c->type->size > 0)
-		memcpy(copy, c->args, c->type->size);
 	begin_taking(c);
-	rc = c->type->run(copy);
+	rc = tti_test_call(c->type, c->args, c->site);
 	end_taking(c);
 	return rc;
 }
@@ -353,7 +343,7 @@ static void run_all(struct crash *c, uint32_t failures_before)
 
 	if (n > 0)
 		memcpy(kept, c->options->context, n);
-	for (c->first = 1; c->first != 0 && failures() == failures_before; c->first = c->missed) {
+	for (c->first = 1; c->first != 0 && tti_test_failures() == failures_before; c->first = c->missed) {
 		if (n > 0)
 			memcpy(c->options->context, kept, n);
 		run_scenario(c);
@@ -373,7 +363,7 @@ intptr_t tt_verb_crash_(void *on, const tt_task_type *type, const void *args, co
 	struct crash c = {
 		.options = request->options != NULL ? request->options : &none, .type = type, .args = args, .site = site,
 	};
-	uint32_t before = failures();
+	uint32_t before = tti_test_failures();
 
 	TT_REQUIRE(c.options->context == NULL || c.options->context_size > 0,
 	           "TT_CRASH_TORTURE at %s: context_size says how much of the context is copied", site);
@@ -383,5 +373,5 @@ intptr_t tt_verb_crash_(void *on, const tt_task_type *type, const void *args, co
 	tti_env_real.free(c.seen);
 	if (request->ret_result != NULL)
 		*request->ret_result = c.result;
-	return failures() != before ? 1 : 0;
+	return tti_test_failures() != before ? 1 : 0;
 }

@@ -11,7 +11,6 @@
  * What a scenario does must depend on its choices only; that a run replays is checked.
  */
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/panic.h"
@@ -94,15 +93,11 @@ static int run_once(struct exploration *e, struct tti_sim_schedule *ret_schedule
 	struct tti_sim_setup setup = {
 		.ret_schedule = ret_schedule, .record_path = e->record_path, .every_checkpoint = true,
 	};
-	unsigned char copy[512] __attribute__((aligned(16)));
 
-	TT_REQUIRE(e->type->size <= sizeof(copy), "tt_sim_explore at %s: its arguments are too large", e->site);
-	if (e->type->size > 0)
-		memcpy(copy, e->args, e->type->size);
 	e->sim.replay = e->prefix;
 	e->sim.replay_len = e->prefix_len;
 	e->result.runs++;
-	return tti_sim_run(&e->sim, e->type, copy, e->site, &setup);
+	return tti_sim_run(&e->sim, e->type, e->args, e->site, &setup);
 }
 
 static int explore(struct exploration *e)

@@ -19,7 +19,6 @@
 #include "testing/fail.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include <tutti/error.h>
@@ -102,17 +101,7 @@ void tti_fail_describe(const struct tti_fail *f, char *buf, size_t n)
 		         tt_error_name(f->code), more);
 }
 
-/* ---- the scenario ---- */
-
-int tti_failing_call(const struct tti_failing *t)
-{
-	unsigned char copy[512] __attribute__((aligned(16)));
-
-	TT_REQUIRE(t->type->size <= sizeof(copy), "torture of %s: its arguments are too large", t->name);
-	if (t->type->size > 0)
-		memcpy(copy, t->args, t->type->size);
-	return t->type->run(copy);
-}
+/* ---- what a scenario returns ---- */
 
 static bool chain_has(const tt_error_node *n, int code)
 {
@@ -154,12 +143,6 @@ bool tti_failing_may_return(const struct tti_failing *t, const struct tti_fail *
 
 /* ---- all of them ---- */
 
-static uint32_t failures(void)
-{
-	/* relaxed: a count of this thread's own, and of processes that have ended. */
-	return tti_load_relaxed(&tti_test_shared->failures);
-}
-
 static bool is_in_sample(const struct tti_failing *t, uint64_t place)
 {
 	uint64_t percent = t->options->sample, places = t->result.places;
@@ -182,7 +165,7 @@ static void with_cancels(struct tti_failing *t, uint64_t place, uint64_t cancels
 {
 	uint64_t every = t->result.places * cancels / PAIRS_MAX + 1;
 
-	for (uint64_t c = 1; c <= cancels && failures() == before; c++) {
+	for (uint64_t c = 1; c <= cancels && tti_test_failures() == before; c++) {
 		if ((place * cancels + c + t->seed) % every != 0)
 			continue;
 		t->cancel_at = c;
@@ -202,10 +185,10 @@ static void all_simulated(struct tti_failing *t, uint32_t before)
 	if (places > TTI_FAIL_PLACES_MAX)
 		tti_test_failed(false, t->site, "%s has %llu places: more than %d are not looked at", t->name,
 		                (unsigned long long)places, TTI_FAIL_PLACES_MAX);
-	for (uint64_t i = 1; i <= places && failures() == before; i++) {
+	for (uint64_t i = 1; i <= places && tti_test_failures() == before; i++) {
 		if (!is_in_sample(t, i))
 			continue;
-		for (unsigned way = 0; way < ways_of(t, i) && failures() == before; way++)
+		for (unsigned way = 0; way < ways_of(t, i) && tti_test_failures() == before; way++)
 			tti_failing_simulate(t, i, way);
 		if (t->options->pairs)
 			with_cancels(t, i, cancels, before);
@@ -223,10 +206,10 @@ static void all_real(struct tti_failing *t, uint32_t before)
 	places = tti_failing_real_places(r);
 	places = places < TTI_FAIL_PLACES_MAX ? places : TTI_FAIL_PLACES_MAX;
 	t->result.places = places;
-	for (uint64_t i = 1; i <= places + SLACK && failures() == before; i++) {
+	for (uint64_t i = 1; i <= places + SLACK && tti_test_failures() == before; i++) {
 		unsigned ways = i <= places ? ways_of(t, i) : 1;
 
-		for (unsigned way = 0; is_in_sample(t, i) && way < ways && failures() == before; way++)
+		for (unsigned way = 0; is_in_sample(t, i) && way < ways && tti_test_failures() == before; way++)
 			tti_failing_real_run(r, i, way);
 	}
 	tti_failing_real_finish(r);
@@ -251,7 +234,7 @@ intptr_t tt_verb_fail_(void *on, const tt_task_type *type, const void *args, con
 		.type = type, .args = args, .site = site,
 		.kind = request->calls ? TTI_FAIL_CALL : TTI_FAIL_ALLOC,
 	};
-	uint32_t before = failures();
+	uint32_t before = tti_test_failures();
 
 	t.name = t.options->name != NULL ? t.options->name : type->name;
 	t.seed = t.options->seed;
@@ -263,7 +246,7 @@ intptr_t tt_verb_fail_(void *on, const tt_task_type *type, const void *args, con
 	munmap(t.ways, TTI_FAIL_PLACES_MAX);
 	if (request->ret_result != NULL)
 		*request->ret_result = t.result;
-	return failures() != before ? 1 : 0;
+	return tti_test_failures() != before ? 1 : 0;
 }
 
 unsigned tt_test_on(void)

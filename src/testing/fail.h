@@ -90,8 +90,6 @@ struct tti_failing {
 	tt_torture_result result;
 };
 
-/* The scenario once more; the function owns what it is given. */
-int tti_failing_call(const struct tti_failing *t);
 /* rc, what the scenario returned, is allowed for after what happened in this run; the calling
  * task has no chain afterwards. */
 bool tti_failing_may_return(const struct tti_failing *t, const struct tti_fail *f, int rc);

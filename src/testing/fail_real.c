@@ -86,7 +86,7 @@ static TT_TASK(real_scenario, (struct slot *, s))
 	const struct tti_failing *t = s->torture;
 
 	s->started = 1;
-	s->rc = tti_failing_call(t);
+	s->rc = tti_test_call(t->type, t->args, t->site);
 	if (!tti_failing_may_return(t, &s->fail, s->rc))
 		tti_test_failed(false, t->site, "%s returns %d (%s), whose chain does not say why", t->name, s->rc,
 		                tt_error_name(s->rc));

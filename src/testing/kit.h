@@ -35,6 +35,11 @@ TT_PRINTF(1, 2) void tti_test_say(const char *fmt, ...);
 /* A failed expectation: counted, printed on stderr with its place; require ends the test. */
 TT_PRINTF(3, 4) void tti_test_failed(bool require, const char *site, const char *fmt, ...);
 
+/* Expectations that failed so far, in this process and in those that it has waited for. run.c. */
+uint32_t tti_test_failures(void);
+/* A scenario once more, in this task, with a copy of its arguments: it owns what it is given. run.c. */
+int tti_test_call(const tt_task_type *type, const void *args, const char *site);
+
 /* The body of one test, in this process; returns its exit status. run.c. */
 int tti_test_run_body(const tt_test *t);
 

@@ -30,17 +30,27 @@ static TT_TASK(test_body, (const tt_test *, t))
 	return 0;
 }
 
-static bool any_failed(void)
+uint32_t tti_test_failures(void)
 {
-	/* relaxed: a count; this process has no other thread by now. */
-	return tti_load_relaxed(&tti_test_shared->failures) != 0;
+	/* relaxed: a count, asked for when no other thread of the test is left. */
+	return tti_load_relaxed(&tti_test_shared->failures);
+}
+
+int tti_test_call(const tt_task_type *type, const void *args, const char *site)
+{
+	unsigned char copy[512] __attribute__((aligned(16)));
+
+	TT_REQUIRE(type->size <= sizeof(copy), "%s at %s: its arguments are too large for a torture", type->name, site);
+	if (type->size > 0)
+		memcpy(copy, args, type->size);
+	return type->run(copy);
 }
 
 static void run_simulated(const tt_test *t)
 {
 	unsigned seeds = tt_test_seeds(SEEDS_DEFAULT);
 
-	for (unsigned i = 0; i < seeds && !any_failed(); i++) {
+	for (unsigned i = 0; i < seeds && tti_test_failures() == 0; i++) {
 		tt_sim_options o = {
 			.seed = tti_test_options.seed + i, .workers = tti_test_options.workers, .faults = QUIET_FAULTS,
 		};
@@ -103,5 +113,5 @@ int tti_test_run_body(const tt_test *t)
 		run_real(t);
 	}
 	tti_test_write_sometimes(driver);
-	return any_failed() ? 1 : 0;
+	return tti_test_failures() != 0;
 }

@@ -15,7 +15,6 @@
  *             the scenario's own check counts what it cares for.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include <tutti/error.h>
 #include <tutti/scope.h>
@@ -44,17 +43,6 @@ struct torture {
 	tt_torture_result result;
 };
 
-/* The scenario's arguments, once more: the function owns what it is given. */
-static int call_scenario(struct torture *t)
-{
-	unsigned char copy[512] __attribute__((aligned(16)));
-
-	TT_REQUIRE(t->type->size <= sizeof(copy), "torture of %s: its arguments are too large", t->name);
-	if (t->type->size > 0)
-		memcpy(copy, t->args, t->type->size);
-	return t->type->run(copy);
-}
-
 static TT_TASK(tortured, (struct torture *, t))
 {
 	int rc;
@@ -64,7 +52,7 @@ static TT_TASK(tortured, (struct torture *, t))
 	t->outer = (struct tti_scope *)(void *)&outer;
 	t->scope = (struct tti_scope *)(void *)&s;
 	tti_sim_count_points(tti_sim_here, true);
-	rc = call_scenario(t);
+	rc = tti_test_call(t->type, t->args, t->site);
 	tti_sim_count_points(tti_sim_here, false);
 	t->scope = NULL;
 	return tt_scope_end(&outer, tt_scope_end(&s, rc));
@@ -152,18 +140,12 @@ static int run_once(struct torture *t, uint64_t strike_at)
 	return rc;
 }
 
-static uint32_t failures(void)
-{
-	/* relaxed: a count of this thread's own. */
-	return tti_load_relaxed(&tti_test_shared->failures);
-}
-
 /* Struck at one place, and again at each that this run passes then. */
 static void run_pairs(struct torture *t, uint64_t first, uint64_t places, uint32_t before)
 {
 	uint64_t last = t->setup.ret_points_seen, every = places * places / (2 * PAIRS_MAX) + 1;
 
-	for (uint64_t i = first + 1; i <= last && failures() == before; i++) {
+	for (uint64_t i = first + 1; i <= last && tti_test_failures() == before; i++) {
 		if ((first * places + i + t->options->seed) % every != 0)
 			continue;
 		t->second = i;
@@ -180,7 +162,7 @@ intptr_t tt_verb_torture_(void *on, const tt_task_type *type, const void *args, 
 		.options = request->options != NULL ? request->options : &none,
 		.type = type, .args = args, .site = site, .deadline = request->deadline,
 	};
-	uint32_t before = failures();
+	uint32_t before = tti_test_failures();
 	uint64_t places;
 
 	t.name = t.options->name != NULL ? t.options->name : type->name;
@@ -189,12 +171,12 @@ intptr_t tt_verb_torture_(void *on, const tt_task_type *type, const void *args, 
 	t.result.checkpoints = t.setup.ret_points[TTI_SIM_AT_CHECKPOINT] + t.setup.ret_points[TTI_SIM_AT_PARK];
 	t.result.wakes = t.setup.ret_points[TTI_SIM_AT_WAKE];
 	t.result.effects = t.setup.ret_points[TTI_SIM_AT_EFFECT];
-	for (uint64_t i = 1; i <= places && failures() == before; i++) {
+	for (uint64_t i = 1; i <= places && tti_test_failures() == before; i++) {
 		run_once(&t, i);
 		if (t.options->pairs)
 			run_pairs(&t, i, places, before);
 	}
 	if (request->ret_result != NULL)
 		*request->ret_result = t.result;
-	return failures() != before ? 1 : 0;
+	return tti_test_failures() != before ? 1 : 0;
 }
