@@ -40,6 +40,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STATEMENT = re.compile(r'\b(TT_REQUIRE|TT_ASSERT|TT_ASSERT_SLOW|TTI_SOMETIMES)\s*\(')
 CONSTANT = re.compile(r'\bTTI_LAW_BROKEN\(')
 CHECKER = re.compile(r'\bTT_UNUSED static\b|\b\w+_(is|are)_valid\(')
+# At the left edge, and no declaration.
+DEFINITION = re.compile(r'^[A-Za-z_][^;=]*?\b(\w+)\([^;]*$')
 CLOSED = re.compile(r'^\}\s*while \(0\);?\s*\\?$')
 
 
@@ -84,8 +86,24 @@ class Source:
     def text(self, number):
         return self.lines[number - 1].strip() if number <= len(self.lines) else ''
 
+    def function_at(self, number):
+        """The name of the function that a line belongs to: the last one that begins above it."""
+        for line in reversed(self.lines[:number]):
+            m = DEFINITION.match(line)
+            if m:
+                return m.group(1)
+        return ''
+
+    def defines(self, name):
+        return any(m and m.group(1) == name for m in map(DEFINITION.match, self.lines))
+
     def has_branches(self, number):
         return number not in self.asserts and CLOSED.match(self.text(number)) is None
+
+
+def name_of(function):
+    """Of the function, where the key says which decision in its line as well."""
+    return function.split(' ')[0]
 
 
 class File:
@@ -133,7 +151,7 @@ class File:
     def branch_counts(self, functions=()):
         """Of the named functions; of all when none is named."""
         ways = [n for (_, function), w in self.branches.items() for n in w
-                if not functions or function in functions]
+                if not functions or name_of(function) in functions]
         return sum(1 for n in ways if n > 0), len(ways)
 
 
@@ -156,7 +174,7 @@ class Exclusions:
         for i, (path, text, _) in enumerate(self.entries):
             if path != file.source.path:
                 continue
-            if text == f'{function}()' or (not text.endswith('()') and text in file.source.text(number)):
+            if text == f'{name_of(function or "")}()' or (not text.endswith('()') and text in file.source.text(number)):
                 self.used.add(i)
                 return True
         return False
@@ -226,7 +244,8 @@ def read_mcdc(export):
         for record in entry.get('mcdc_records', []):
             if CONSTANT.search(file.source.text(record[0])):
                 continue
-            file.add_branches(record[0], f'decision at column {record[1]}', [int(c) for c in record[-1]])
+            file.add_branches(record[0], f'{file.source.function_at(record[0])} decision at column {record[1]}',
+                              [int(c) for c in record[-1]])
         for branch in entry.get('branches', []):
             file.lines[branch[0]] += branch[4] + branch[5]
     return files
@@ -304,6 +323,8 @@ def gate(files, path, excluded, mcdc):
         'mcdc': percent(total(f.branch_counts(functions) for f, functions in chosen)),
     }
     failures = [f'kernel file {k} is not there' for k in lost] + [
+        f'kernel function {name} is not in {f.source.path}' for f, functions in chosen
+        for name in functions if not f.source.defines(name)] + [
         f'exclusion of what is not there: {e}' for e in excluded.stale(files)]
     share = percent((excluded.count, excluded.count + branches[1]))
     print(f'excluded by name: {excluded.count} branches, {share:.2f} % of all (at most 2 %)')
