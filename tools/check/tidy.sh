@@ -8,6 +8,7 @@ tier_budget_night=120
 tier_run() {
 	build dev || return
 	run_ctest dev tidy -L tidy
+	run_counted tools/quotes.py
 	for script in dev .ci/run tools/*.sh tools/check/*.sh; do
 		shell='sh'
 		[ "$script" != .ci/run ] || shell='bash'
