@@ -109,6 +109,17 @@ TT_TEST_PLAIN(checker, knows_who_was_first_in_line)
 	        CALL(2, "unlock", 0), GIVES(2, 0, 0), GIVES(1, 0, 0));
 }
 
+/* Who was cancelled stays in line until it runs, and is passed by: a close that comes before it leaves is
+ * all that those behind it get, although there was a permit for them. */
+TT_TEST_PLAIN(checker, knows_who_is_on_its_way_out)
+{
+	ACCEPTS(semaphore, 1, CALL(0, "acquire", 2), QUIET, CALL(1, "acquire", 0), QUIET, CANCELLED(0), CALL(2, "close", 0),
+	        GIVES(2, 0, 0), GIVES(1, TT_ECLOSED, 0), GIVES(0, TT_ECANCELED, 0));
+	/* Nobody was cancelled. */
+	REJECTS_EARLY(semaphore, 1, 2, CALL(0, "acquire", 2), QUIET, CALL(1, "acquire", 0), QUIET, CALL(2, "close", 0),
+	              GIVES(2, 0, 0), GIVES(1, TT_ECLOSED, 0), GIVES(0, TT_ECANCELED, 0));
+}
+
 /* Law 3: what was cancelled had no effect. Law 2: what had one says so. */
 TT_TEST_PLAIN(checker, knows_what_a_cancelled_call_may_do)
 {
