@@ -112,6 +112,52 @@ static bool starts_with(const tt_error *e, int code, const char *text)
 	return n != NULL && tt_error_code(n) == code && strcmp(tt_error_message(n), text) == 0;
 }
 
+/* ---- no memory ---- */
+
+/* More than a task's record has room for, so that a go always has something to allocate. */
+struct bulk {
+	unsigned char bytes[400];
+};
+
+static TT_TASK(carries, (struct bulk, b))
+{
+	return b.bytes[0];
+}
+
+static int one_without_memory(enum tt_policy policy, int *ret_go)
+{
+	tt_group_options o = { .policy = policy };
+	struct bulk b;
+
+	memset(&b, 0, sizeof(b));
+	TT_GROUP_WITH(g, &o);
+	tt_go(&g, returns, 3);
+	TT_TRY_IN(&g, tt_group_drain(&g));
+	tt_test_fail_alloc_at(1);
+	*ret_go = tt_go(&g, carries, b);
+	tt_test_fail_nothing();
+	return tt_group_end(&g, 0);
+}
+
+/* A child for which there is no memory has failed, whatever the group does with failures; only
+ * isolation leaves it to the code that tt_go returned. */
+TT_TEST(group, a_child_without_a_record_has_failed)
+{
+	static const struct {
+		enum tt_policy policy;
+		int rc;
+	} cases[] = {
+		{ TT_FAIL_FAST, TT_ENOMEM }, { TT_COLLECT_ALL, TT_ENOMEM }, { TT_SUPERVISE, TT_ENOMEM }, { TT_ISOLATE, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int go = 0;
+
+		EXPECT_CODE(one_without_memory(cases[i].policy, &go), cases[i].rc);
+		EXPECT_CODE(go, TT_ENOMEM);
+	}
+}
+
 /* ---- the join ---- */
 
 static int one_slow_child(const tt_child_options *where, int body_rc, int *ret_done)
@@ -723,6 +769,27 @@ TT_TEST(group, waiting_for_room_can_be_cancelled)
 	dropped = 0;
 	EXPECT_CODE(full_group_in_a_timeout(&within, &go), TT_ECANCELED);
 	EXPECT_CODE(within, TT_ECANCELED);
+	EXPECT_CODE(go, TT_ECANCELED);
+	EXPECT_EQ(dropped, 1);
+}
+
+static int go_with_room_in_no_time(int *ret_go)
+{
+	tt_group_options o = { .max_children = 2 };
+
+	TT_GROUP_WITH(g, &o);
+	TT_IGNORE(TT_WITHIN(0, *ret_go = tt_go(&g, owns, &dropped, 0)));
+	return tt_group_end(&g, 0);
+}
+
+/* Where a limit may make the owner wait tt_go is a checkpoint, also while there is room: a cancel
+ * by a block inside the group is seen, though the group itself was not cancelled. */
+TT_TEST(group, with_a_limit_go_is_a_checkpoint)
+{
+	int go = 0;
+
+	dropped = 0;
+	EXPECT_CODE(go_with_room_in_no_time(&go), TT_ECANCELED);
 	EXPECT_CODE(go, TT_ECANCELED);
 	EXPECT_EQ(dropped, 1);
 }

@@ -581,6 +581,23 @@ TT_TEST(scope, cancel_after_the_scope_was_left)
 	tt_canceller_put(NULL);
 }
 
+/* No memory, no canceller; to use it all the same does nothing. */
+TT_TEST(scope, without_memory_there_is_no_canceller)
+{
+	tt_canceller *c;
+
+	TT_SCOPE(s, TT_NEVER);
+	tt_test_fail_alloc_at(1);
+	c = tt_scope_canceller(&s);
+	tt_test_fail_nothing();
+	EXPECT_EQ(c, NULL);
+	tt_cancel(c);
+	tt_cancel_with(c, TT_EIO, "nobody hears it");
+	tt_canceller_put(c);
+	EXPECT_OK(tt_checkpoint());
+	EXPECT_OK(tt_scope_end(&s, 0));
+}
+
 /* A code that is not negative is misuse. */
 TT_TEST(scope, cancel_with_a_positive_code_aborts)
 {

@@ -221,6 +221,30 @@ TT_TEST_PLAIN(sim_process, no_descriptor_is_left)
 	}
 }
 
+/* Memory runs out at each step: a child whose handles could not be made is ended, once, and what
+ * started has every number of it given back. */
+TT_TEST(sim_process, without_memory_none_is_left)
+{
+	static const char *const argv[] = { "cat", NULL };
+	tt_process_options o = program(argv);
+	int failed = 0;
+
+	for (uint64_t n = 1; n < 40; n++) {
+		tt_process *p = NULL;
+		int rc;
+
+		tt_test_fail_alloc_at(n);
+		rc = tt_process_start(&o, &p);
+		tt_test_fail_nothing();
+		failed += rc < 0;
+		EXPECT_TRUE(rc == 0 || rc == TT_ENOMEM);
+		EXPECT_EQ(p != NULL, rc == 0);
+		tt_process_close(p);
+	}
+	EXPECT_GT(failed, 1);
+	EXPECT_TASKS_ALIVE(1);
+}
+
 /* Only a simulated child has signals to catch. */
 TT_TEST(sim_process, catching_elsewhere_aborts)
 {

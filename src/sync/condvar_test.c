@@ -2,6 +2,8 @@
 /*
  * condvar_test.c - waiting for a change under a mutex: no lost wake-up, order, cancels.
  */
+#include <sys/mman.h>
+
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
@@ -230,6 +232,54 @@ static int fini_with_a_waiter(struct queue *q)
 	put(q, 1);
 	tt_condvar_broadcast(&q->filled);
 	return tt_group_end(&g, 0);
+}
+
+/* ---- the end of one that others leave ---- */
+
+#define PAGE 4096
+
+struct shared {
+	tt_mutex lock;
+	tt_condvar *changed; /* a page of its own */
+	bool ended;          /* guarded by lock */
+};
+
+static TT_TASK(ends_it_if_first, (struct shared *, s))
+{
+	TT_LOCK(&s->lock);
+
+	TT_TRY(tt_condvar_wait(s->changed, &s->lock));
+	if (!s->ended) {
+		s->ended = true;
+		tt_condvar_fini(s->changed);
+		EXPECT_EQ(mprotect(s->changed, PAGE, PROT_NONE), 0);
+	}
+	return 0;
+}
+
+static int ended_by_the_first(struct shared *s)
+{
+	TT_GROUP(g);
+	tt_go(&g, ends_it_if_first, s);
+	tt_go(&g, ends_it_if_first, s);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_condvar_broadcast(s->changed);
+	return tt_group_end(&g, 0);
+}
+
+/* Who was woken may end the condvar, though others that were have not run yet. */
+TT_TEST(condvar, is_ended_by_the_first_that_is_woken)
+{
+	struct shared s = { .ended = false };
+
+	s.changed = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	REQUIRE_TRUE(s.changed != MAP_FAILED);
+	tt_mutex_init(&s.lock);
+	tt_condvar_init(s.changed);
+	EXPECT_OK(ended_by_the_first(&s));
+	EXPECT_TRUE(s.ended);
+	tt_mutex_fini(&s.lock);
+	munmap(s.changed, PAGE);
 }
 
 TT_TEST(condvar, misuse_aborts)

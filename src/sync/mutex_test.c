@@ -330,6 +330,45 @@ TT_TEST(mutex, relock_aborts)
 	tt_mutex_fini(&m);
 }
 
+/* And for an arm of a select. */
+TT_TEST_ON(mutex, relock_by_a_select_aborts, TT_ON_REAL, "a simulated select may switch fibers, which tsan loses in a fork")
+{
+	tt_mutex m;
+
+	tt_mutex_init(&m);
+	EXPECT_CODE(tt_mutex_lock(&m), 0);
+	EXPECT_ABORTS(TT_IGNORE(tt_select(TT_ON_LOCK(&m), TT_ON_TIMEOUT(TT_SEC(1)))), "TT_ON_LOCK: task ");
+	tt_mutex_unlock(&m);
+	tt_mutex_fini(&m);
+}
+
+static int fini_beside_a_cancelled_one(tt_mutex *m, int *ret_rc)
+{
+	tt_canceller *c = NULL;
+
+	TT_GROUP(g);
+	EXPECT_CODE(tt_mutex_lock(m), 0);
+	tt_go_with(&g, &nearby, lock_cancellable, m, &c, ret_rc);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_cancel(c);
+	tt_mutex_unlock(m);
+	EXPECT_ABORTS(tt_mutex_fini(m), "tt_mutex_fini: task lock_cancellable#");
+	tt_canceller_put(c);
+	return tt_group_end(&g, 0);
+}
+
+/* Free, with one in its line who was cancelled and has not left yet. */
+TT_TEST(mutex, fini_before_a_cancelled_one_has_left_aborts)
+{
+	tt_mutex m;
+	int rc = 9;
+
+	tt_mutex_init(&m);
+	EXPECT_OK(fini_beside_a_cancelled_one(&m, &rc));
+	EXPECT_CODE(rc, TT_ECANCELED);
+	tt_mutex_fini(&m);
+}
+
 /* The same for the form that is a checkpoint. */
 TT_TEST_ON(mutex, relock_at_a_checkpoint_aborts, TT_ON_REAL,
            "a simulated checkpoint may switch fibers, which tsan loses in a fork")

@@ -275,6 +275,42 @@ TT_TEST(notify, a_look_and_a_wait_miss_nothing)
 	tt_mutex_fini(&m.lock);
 }
 
+/* More than a task may spend before it has to let others run. */
+#define MORE_THAN_A_SLICE 300
+
+static TT_TASK(posts_once, (struct mailbox *, m))
+{
+	m->posted = 1;
+	tt_notify_all(&m->changed);
+	return 0;
+}
+
+/* The poster is ready to run, on this worker; it gets its turn at the wait, or at one of the calls
+ * before it. */
+static int look_and_wait(struct mailbox *m, int calls)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, posts_once, m);
+	for (int i = 0; i < calls; i++)
+		TT_TRY_IN(&g, tt_checkpoint());
+	while (m->posted == 0)
+		TT_TRY_IN(&g, TT_WITHIN(TT_SEC(60), tt_notify_wait(&m->changed)));
+	return tt_group_end(&g, 0);
+}
+
+/* Nobody else of this worker runs between a look and the wait, wherever the slice ends: else a
+ * tt_notify_all() in between, which stores nothing, would be missed. */
+TT_TEST(notify, a_slice_does_not_end_between_a_look_and_a_wait)
+{
+	for (int calls = 0; calls < MORE_THAN_A_SLICE; calls++) {
+		struct mailbox m = { .posted = 0 };
+
+		REQUIRE_OK(look_and_wait(&m, calls));
+		tt_notify_fini(&m.changed);
+	}
+}
+
+/* ---- misuse ---- */
 /* ---- misuse ---- */
 
 static int fini_under_a_waiter(tt_notify *n, int *ret_rc)

@@ -170,6 +170,20 @@ TT_TEST_PLAIN(wheel, a_firing_timer_may_cancel_its_neighbour)
 	EXPECT_EQ(wheel.armed, 0);
 }
 
+/* A timer that is alone is woken for once, at its own tick, however far up in the wheel it is. */
+TT_TEST_PLAIN(wheel, a_lone_timer_costs_one_wake_up)
+{
+	for (int64_t wait = TT_US(100); wait < TT_SEC(3600) * 24; wait *= 7) {
+		start(TT_SEC(10));
+		arm(&probes[0], now + wait);
+		now = tti_wheel_next(&wheel);
+		EXPECT_GE(now, probes[0].deadline);
+		EXPECT_LT(now, probes[0].deadline + TICK);
+		EXPECT_EQ(tti_wheel_advance(&wheel, now), 1);
+		EXPECT_EQ(probes[0].fired, 1u);
+	}
+}
+
 /* TT_NEVER arms nothing, and cancelling what is not armed is harmless. */
 TT_TEST_PLAIN(wheel, never_is_not_armed)
 {
