@@ -26,11 +26,11 @@
 #define TT_VERSION_PATCH 0
 #define TT_VERSION "0.1.0"
 
-#define TT_API __attribute__((visibility("default")))
-#define TT_MUST_USE __attribute__((warn_unused_result))
+#define TT_API __attribute__((__visibility__("default")))
+#define TT_MUST_USE __attribute__((__warn_unused_result__))
 #define TT_PRINTF(fmt, first) __attribute__((__format__(__printf__, fmt, first)))
-#define TT_NORETURN __attribute__((noreturn))
-#define TT_UNUSED __attribute__((unused))
+#define TT_NORETURN __attribute__((__noreturn__))
+#define TT_UNUSED __attribute__((__unused__))
 
 /* The one way to drop a result on purpose: (void)call() does not silence gcc. */
 #define TT_IGNORE(expr) ((void)!(expr))

@@ -446,7 +446,7 @@ TT_UNUSED static inline const struct tt_destroyer_ *tt_destroyer_of_(size_t tt_k
 	}
 #define TT_CHAN_TYPE_KEYED_(name, T, key_, sized, size_of_, destroy_) \
 	TT_CHAN_UNION_(name, T, key_, sized); \
-	__attribute__((constructor(101))) static void tt_enlist_##name##_(void) \
+	__attribute__((__constructor__(101))) static void tt_enlist_##name##_(void) \
 	{ \
 		static struct tt_destroyer_ tt_d_ = { NULL, key_, destroy_, size_of_ }; \
 		tt_d_.next = tt_destroyers_; \
@@ -545,7 +545,7 @@ TT_UNUSED static inline const struct tt_destroyer_ *tt_destroyer_of_(size_t tt_k
 		tt_slot tt_raw; \
 		__typeof__((ch)->tt_elem) tt_elem; \
 		__typeof__((ch)->tt_celem) tt_celem; \
-	} slot __attribute__((cleanup(tt_slot_leave_), unused)) = { { NULL, 0 } }
+	} slot __attribute__((__cleanup__(tt_slot_leave_), __unused__)) = { { NULL, 0 } }
 
 /* The typed forms. An item may be written in place, with commas in its braces (in C). */
 #define tt_send(ch, ...) (tt_send)(TT_CHAN_IN_(ch, __VA_ARGS__), __VA_ARGS__)
@@ -578,7 +578,7 @@ TT_UNUSED static inline const struct tt_destroyer_ *tt_destroyer_of_(size_t tt_k
  */
 #define TT_CLOSE_AT_END(ch) \
 	tt_chan *TT_CAT(tt_producer_, __LINE__) \
-		__attribute__((cleanup(tt_chan_producer_leave_), unused)) = \
+		__attribute__((__cleanup__(tt_chan_producer_leave_), __unused__)) = \
 			tt_chan_producer_(TT_CHAN_(ch))
 
 #endif

@@ -240,7 +240,7 @@ TT_END_DECLS
  */
 #define TT_ERROR_CODES(name, ...) \
 	static const struct tt_error_code_ tt_codes_##name##_[] = { __VA_ARGS__ }; \
-	__attribute__((constructor)) static void tt_register_##name##_(void) \
+	__attribute__((__constructor__)) static void tt_register_##name##_(void) \
 	{ \
 		enum { tt_count_ = sizeof(tt_codes_##name##_) / sizeof(tt_codes_##name##_[0]) }; \
 		static char tt_list_[] = #__VA_ARGS__; \

@@ -196,7 +196,7 @@ static inline int tt_block_end_(tt_group *g, int rc) { return tt_group_end(g, rc
 
 #define TT_GROUP_OPEN_(g, ...) \
 	TT_MARK_BLOCK_ \
-	tt_group g __attribute__((cleanup(tt_group_leave_), unused)), \
+	tt_group g __attribute__((__cleanup__(tt_group_leave_), __unused__)), \
 		*const tt_open_##g##_ TT_UNUSED = tt_group_open_(&g, __VA_ARGS__, TT_SITE)
 
 /*

@@ -68,7 +68,7 @@ TT_END_DECLS
  * in this task and in the groups opened meanwhile. NULL hides an outer one. In a task only.
  */
 #define TT_WITH_LOCAL(key, value) \
-	tt_local_block_ TT_CAT(tt_local_at_, __LINE__) __attribute__((cleanup(tt_local_leave_), unused)), \
+	tt_local_block_ TT_CAT(tt_local_at_, __LINE__) __attribute__((__cleanup__(tt_local_leave_), __unused__)), \
 		*const TT_CAT(tt_local_in_, __LINE__) TT_UNUSED = tt_local_open_( \
 			&TT_CAT(tt_local_at_, __LINE__), &(key), \
 			TT_LOCAL_VALUE_(tt_local_of_##key##_, (value)), TT_SITE)

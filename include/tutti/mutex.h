@@ -78,7 +78,7 @@ TT_END_DECLS
  * cancels; no checkpoint.
  */
 #define TT_LOCK(m) \
-	tt_mutex *TT_CAT(tt_lock_, __LINE__) __attribute__((cleanup(tt_mutex_leave_), unused)) = \
+	tt_mutex *TT_CAT(tt_lock_, __LINE__) __attribute__((__cleanup__(tt_mutex_leave_), __unused__)) = \
 		tt_mutex_lock_shielded_(m)
 
 #endif

@@ -142,7 +142,7 @@ typedef struct tt_par_join_ {
 } tt_par_join_;
 
 /* The calling pool thread; NULL on every other thread. */
-extern TT_API __thread tt_par_worker_ *tt_par_here_ __attribute__((tls_model("initial-exec")));
+extern TT_API __thread tt_par_worker_ *tt_par_here_ __attribute__((__tls_model__("initial-exec")));
 
 TT_API tt_verb_ tt_verb_par_for_;    /* on: size_t; args begin with two size_t */
 TT_API tt_verb_ tt_verb_par_map_;    /* on: tt_par_shape_; args begin with two pointers */
@@ -177,7 +177,7 @@ TT_UNUSED static inline void tt_par_pop_(tt_par_worker_ *tt_w_, tt_par_job_ *tt_
 
 /* The fork. Inlined early and with the functions as arguments of their own, so that both are
  * called directly, and may be inlined in turn. */
-TT_UNUSED static inline __attribute__((always_inline)) int
+TT_UNUSED static inline __attribute__((__always_inline__)) int
 tt_fork2_(const tt_task_type *tt_left_type_, int (*tt_left_run_)(void *), void *tt_left_args_,
           const tt_task_type *tt_type_, int (*tt_run_)(void *), void *tt_args_, const char *tt_site_)
 {

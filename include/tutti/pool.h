@@ -260,7 +260,7 @@ template <class P> inline void *tt_pool_ret_(P **ret)
  */
 #define TT_LEASE(item, p) \
 	__typeof__((p)->tt_item) item = NULL; \
-	tt_lease_ tt_lease_##item##_ __attribute__((cleanup(tt_lease_leave_), unused)) = { \
+	tt_lease_ tt_lease_##item##_ __attribute__((__cleanup__(tt_lease_leave_), __unused__)) = { \
 		TT_POOL_(p), (void *)&item \
 	}
 

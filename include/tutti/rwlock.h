@@ -107,7 +107,7 @@ TT_END_DECLS
 
 #define TT_RWLOCK_BLOCK_(take) \
 	tt_rwlock *TT_CAT(tt_rwlock_, __LINE__) \
-		__attribute__((cleanup(tt_rwlock_leave_), unused)) = take
+		__attribute__((__cleanup__(tt_rwlock_leave_), __unused__)) = take
 
 /*
  * TT_READ_LOCK(l), TT_WRITE_LOCK(l) - hold the lock from here to the end of the C block. Never

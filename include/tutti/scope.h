@@ -151,7 +151,7 @@ template <class F> tt_defer_cxx_<F> tt_defer_make_(F tt_fn_) { return { tt_fn_ }
 
 #define TT_SCOPE_OPEN_(s, time, kind) \
 	TT_MARK_BLOCK_ \
-	tt_scope s __attribute__((cleanup(tt_scope_leave_), unused)), \
+	tt_scope s __attribute__((__cleanup__(tt_scope_leave_), __unused__)), \
 		*const tt_open_##s##_ TT_UNUSED = tt_scope_open_(&s, (time), (kind), TT_SITE)
 
 /*
@@ -209,7 +209,7 @@ template <class F> tt_defer_cxx_<F> tt_defer_make_(F tt_fn_) { return { tt_fn_ }
 	_Static_assert(TT_NO_BLOCK_HERE_, "TT_DEFER stands above the open block, not below it"); \
 	_Static_assert(__builtin_classify_type(arg_) == 5, "TT_DEFER passes one pointer"); \
 	struct tt_defer_ TT_CAT(tt_defer_, __LINE__) \
-		__attribute__((cleanup(tt_defer_run_), unused)) = { \
+		__attribute__((__cleanup__(tt_defer_run_), __unused__)) = { \
 		((void)TT_STRICT_(sizeof((fn(arg_), 0))), (void (*)(void))(fn)), \
 		(void *)(arg_) \
 	}

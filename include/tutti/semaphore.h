@@ -96,7 +96,7 @@ TT_END_DECLS
 
 #define TT_PERMIT_STORAGE_ \
 	struct tt_permit_ TT_CAT(tt_permit_, __LINE__) \
-		__attribute__((cleanup(tt_permit_leave_), unused)) = { NULL }
+		__attribute__((__cleanup__(tt_permit_leave_), __unused__)) = { NULL }
 
 /*
  * TT_PERMIT(s) - acquire one permit through TT_TRY, and hold it to the end of the C block.

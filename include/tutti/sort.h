@@ -149,7 +149,7 @@ TT_END_DECLS
  * each step whether or not it is on the wrong side: no branch to mispredict.
  */
 #define TT_SORT_PARTITION_(name, T) \
-	TT_UNUSED static inline __attribute__((always_inline)) size_t tt_deal_##name##_( \
+	TT_UNUSED static inline __attribute__((__always_inline__)) size_t tt_deal_##name##_( \
 		T *tt_items_, size_t tt_n_, bool tt_equal_) \
 	{ \
 		T tt_pivot_ = tt_items_[0]; \

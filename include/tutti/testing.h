@@ -63,7 +63,7 @@ TT_API int tt_test_main_(int argc, char **argv);
 	static tt_test tt_test_##suite_##_##name_##_record_ = { \
 		#suite_, #name_, TT_SITE, tt_test_##suite_##_##name_##_, (on_), (reason_), NULL \
 	}; \
-	__attribute__((constructor)) static void tt_test_##suite_##_##name_##_register_(void) \
+	__attribute__((__constructor__)) static void tt_test_##suite_##_##name_##_register_(void) \
 	{ \
 		tt_test_register_(&tt_test_##suite_##_##name_##_record_); \
 	} \
@@ -441,12 +441,12 @@ TT_API void tt_sim_program_register_(tt_sim_program_ *p);
 #define TT_SIM_PROGRAM(name_) \
 	static int tt_sim_##name_##_(const char *const *argv, tt_fd *in, tt_fd *out, tt_fd *err); \
 	static tt_sim_program_ tt_sim_##name_##_record_ = { #name_, tt_sim_##name_##_, NULL }; \
-	__attribute__((constructor)) static void tt_sim_##name_##_register_(void) \
+	__attribute__((__constructor__)) static void tt_sim_##name_##_register_(void) \
 	{ \
 		tt_sim_program_register_(&tt_sim_##name_##_record_); \
 	} \
-	static int tt_sim_##name_##_(__attribute__((unused)) const char *const *argv, __attribute__((unused)) tt_fd *in, __attribute__((unused)) tt_fd *out, \
-	                             __attribute__((unused)) tt_fd *err)
+	static int tt_sim_##name_##_(TT_UNUSED const char *const *argv, TT_UNUSED tt_fd *in, TT_UNUSED tt_fd *out, \
+	                             TT_UNUSED tt_fd *err)
 
 /*
  * tt_sim_catch_sigterm - from now on no signal but SIGKILL ends this simulated child: the others

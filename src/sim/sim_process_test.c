@@ -225,6 +225,7 @@ TT_TEST_PLAIN(sim_process, no_descriptor_is_left)
  * started has every number of it given back. */
 TT_TEST(sim_process, without_memory_none_is_left)
 {
+	/* laws 1, 12 */
 	static const char *const argv[] = { "cat", NULL };
 	tt_process_options o = program(argv);
 	int failed = 0;

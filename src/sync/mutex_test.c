@@ -360,6 +360,7 @@ static int fini_beside_a_cancelled_one(tt_mutex *m, int *ret_rc)
 /* Free, with one in its line who was cancelled and has not left yet. */
 TT_TEST(mutex, fini_before_a_cancelled_one_has_left_aborts)
 {
+	/* laws 4, 8 */
 	tt_mutex m;
 	int rc = 9;
 

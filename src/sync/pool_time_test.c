@@ -97,6 +97,30 @@ TT_TEST(pool_time, idle_items_are_closed)
 	shop_fini(&s);
 }
 
+/* Times that nobody lives to see are never, however near they are to the end of the clock. */
+TT_TEST(pool_time, immense_times_are_never)
+{
+	/* law 5 */
+	struct shop s;
+	thing_pool *p;
+	struct thing *t;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	o.idle_max = o.lifetime_max = o.open_max = o.slow_acquire = o.leak_after = TT_NEVER - 1;
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 2));
+	REQUIRE_OK(tt_sleep(TT_HOUR(1)));
+	REQUIRE_OK(tt_pool_acquire(p, &t));
+	REQUIRE_OK(tt_sleep(TT_HOUR(1)));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	EXPECT_EQ(s.closes, 0u);
+	EXPECT_EQ(s.opens, 2u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
 /* When each item was closed is not seen here: when it was gone is. */
 static int watch_ages(struct shop *s, thing_pool *p, int64_t life, unsigned n)
 {

@@ -380,6 +380,8 @@ static void check_places(void)
 	MODEL_ASSERT(spawn_rc[0] == 0 && written[0] == 1);
 	MODEL_ASSERT(spawn_rc[1] == 0 || spawn_rc[1] == TT_EAGAIN);
 	MODEL_ASSERT(written[1] == (spawn_rc[1] == 0 ? 1 : 0));
+	/* Each place was taken by one child alone, and given back by it. */
+	MODEL_ASSERT(tti_group_from_public(&group)->n_placed.v == 0);
 	model_outcome("%s", spawn_rc[1] == 0 ? "room" : "full");
 	model_free(args_of[2]);
 	finish(2);
