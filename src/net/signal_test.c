@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -295,4 +296,47 @@ TT_TEST_PLAIN(signal, second_sigterm_kills)
 	EXPECT_EQ(WTERMSIG(status), SIGTERM);
 	close(client);
 	close(news);
+}
+
+/* Has SIGTERM for itself when the stop begins, and gives it back then. */
+static TT_TASK(keeps_sigterm_until_it_stops, (int, news))
+{
+	static const int term[] = { SIGTERM };
+	tt_signals s;
+
+	TT_TRY(tt_signal_open(&s, term, 1));
+	if (write(news, "o", 1) != 1)
+		return -1;
+	TT_IGNORE(TT_UNTIL_STOP(tt_sleep(TT_NEVER)));
+	tt_signal_close(&s);
+	if (write(news, "c", 1) != 1)
+		return -1;
+	return tt_sleep(TT_NEVER);
+}
+
+/* So is it for a signal that a stream had meanwhile. */
+TT_TEST_PLAIN(signal, sigterm_kills_once_a_stream_has_given_it_back)
+{
+	/* perhaps laws 1, 7, 9, 11 */
+	const tt_main_options o = { .io = TT_IO_EPOLL, .workers = 2 };
+	int news[2], status = -1;
+	char said = 0;
+	pid_t pid;
+
+	REQUIRE_EQ(pipe(news), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(tt_main_with(&o, keeps_sigterm_until_it_stops, news[1]));
+	}
+	close(news[1]);
+	REQUIRE_EQ(read(news[0], &said, 1), 1);
+	REQUIRE_EQ(kill(pid, SIGINT), 0);
+	REQUIRE_EQ(read(news[0], &said, 1), 1);
+	EXPECT_EQ(said, 'c');
+	REQUIRE_EQ(kill(pid, SIGTERM), 0);
+	REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(WTERMSIG(status), SIGTERM);
+	close(news[0]);
 }

@@ -221,29 +221,41 @@ TT_TEST_PLAIN(sim_process, no_descriptor_is_left)
 	}
 }
 
-/* Memory runs out at each step: a child whose handles could not be made is ended, once, and what
- * started has every number of it given back. */
-TT_TEST(sim_process, without_memory_none_is_left)
+/* The n-th allocation of a start is refused; the child itself, were it started, would read or end at once. */
+static TT_TASK(starts_without_memory, (const char *, name), (uint64_t, n), (int *, failed))
+{
+	const char *const argv[] = { name, NULL };
+	tt_process_options o = program(argv);
+	tt_process *p = NULL;
+	int rc;
+
+	tt_test_fail_alloc_at(n);
+	rc = tt_process_start(&o, &p);
+	tt_test_fail_nothing();
+	*failed += rc < 0;
+	EXPECT_TRUE(rc == 0 || rc == TT_ENOMEM);
+	EXPECT_EQ(p != NULL, rc == 0);
+	tt_process_close(p);
+	EXPECT_TASKS_ALIVE(1);
+	return 0;
+}
+
+/* Memory runs out at each step: a child whose handles could not be made is ended, once, also when it
+ * ends by itself meanwhile. */
+TT_TEST_PLAIN(sim_process, without_memory_none_is_left)
 {
 	/* laws 1, 12 */
-	static const char *const argv[] = { "cat", NULL };
-	tt_process_options o = program(argv);
 	int failed = 0;
 
-	for (uint64_t n = 1; n < 40; n++) {
-		tt_process *p = NULL;
-		int rc;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		for (uint64_t n = 1; n < 30; n++) {
+			tt_sim_options o = { .seed = seed };
 
-		tt_test_fail_alloc_at(n);
-		rc = tt_process_start(&o, &p);
-		tt_test_fail_nothing();
-		failed += rc < 0;
-		EXPECT_TRUE(rc == 0 || rc == TT_ENOMEM);
-		EXPECT_EQ(p != NULL, rc == 0);
-		tt_process_close(p);
+			EXPECT_OK(tt_sim_run_with(&o, starts_without_memory, "cat", n, &failed));
+			EXPECT_OK(tt_sim_run_with(&o, starts_without_memory, "deaf", n, &failed));
+		}
 	}
 	EXPECT_GT(failed, 1);
-	EXPECT_TASKS_ALIVE(1);
 }
 
 /* Only a simulated child has signals to catch. */
