@@ -244,7 +244,7 @@ static TT_TASK(starts_without_memory, (const char *, name), (uint64_t, n), (int 
  * ends by itself meanwhile. */
 TT_TEST_PLAIN(sim_process, without_memory_none_is_left)
 {
-	/* laws 1, 12 */
+	/* law 1 */
 	int failed = 0;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
