@@ -49,7 +49,8 @@ TT_END_DECLS
  * ends well without having said it counts as ready.
  *
  * A child that fails before it is ready gives its code, with its chain, to the starter alone:
- * the group hears nothing of it, and it is not restarted.
+ * the group hears nothing of it, and it is not restarted. What it fails with after its starter
+ * was cancelled is the group's: nobody else is there to hear of it.
  *
  * Blocks     yes; a checkpoint
  * Returns    0: it is ready, and goes on

@@ -198,6 +198,89 @@ TT_TEST_ON(start, a_cancelled_start_ends_the_child, TT_ON_SIM, WHY_SIM)
 	EXPECT_TASKS_ALIVE(1);
 }
 
+static TT_TASK(succeeds_all_the_same, (struct state *, s))
+{
+	TT_IGNORE(tt_sleep(TT_NEVER));
+	s->has_ended = true;
+	return 5;
+}
+
+static int gives_up_on_a_success(const tt_child_options *where)
+{
+	struct state s = { .said = 0 };
+
+	TT_GROUP(g);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_start_with(&g, where, succeeds_all_the_same, &s)), TT_ETIMEDOUT);
+	EXPECT_TRUE(s.has_ended);
+	tt_go_with(&g, where, returns, 0);
+	return tt_group_end(&g, 3);
+}
+
+/* Who has given up is not told of a success that comes later, and the group goes on. */
+TT_TEST_ON(start, a_success_comes_too_late, TT_ON_SIM, WHY_SIM)
+{
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQ(gives_up_on_a_success(everywhere[i]), 3);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(fails_when_told, (tt_notify *, now), (int *, ret_failed))
+{
+	TT_TRY(tt_notify_wait(now));
+	++*ret_failed;
+	return tt_fail(TT_EPIPE, "at last");
+}
+
+static TT_TASK(cancels_and_tells, (tt_canceller *, c, tt_canceller_put), (tt_notify *, now))
+{
+	int rc = tt_test_wait_all_parked();
+
+	tt_cancel(c);
+	tt_canceller_put(c);
+	tt_notify_one(now);
+	return rc;
+}
+
+static int start_in_a_scope(tt_group *g, tt_group *others, const tt_child_options *where, tt_notify *now,
+                            int *ret_failed)
+{
+	TT_SCOPE(s, TT_NEVER);
+	tt_go(others, cancels_and_tells, tt_scope_canceller(&s), now);
+	return tt_scope_end(&s, tt_start_with(g, where, fails_when_told, now, ret_failed));
+}
+
+/* What start and group told of the child's failure. */
+static int starts_and_is_cancelled(const tt_child_options *where, int *ret_started, int *ret_failed)
+{
+	tt_notify now;
+	int rc;
+
+	tt_notify_init(&now);
+	TT_GROUP(others);
+	{
+		TT_GROUP(g);
+		*ret_started = start_in_a_scope(&g, &others, where, &now, ret_failed);
+		EXPECT_TRUE(*ret_started == TT_EPIPE || *ret_started == TT_ECANCELED);
+		rc = tt_group_end(&g, 0);
+	}
+	EXPECT_OK(tt_group_end(&others, 0));
+	tt_notify_fini(&now);
+	return rc;
+}
+
+/* The cancel of a start and the failure of its child come together: the failure is told once, to the
+ * starter, or, if that gave up before, to the group. */
+TT_TEST(start, a_failure_is_told_once_when_a_cancel_comes)
+{
+	for (int i = 0; i < 40; i++) {
+		int started = 0, failed = 0, ended = starts_and_is_cancelled(everywhere[i % 2], &started, &failed);
+
+		EXPECT_CODE(ended, failed > 0 && started == TT_ECANCELED ? TT_EPIPE : 0);
+		EXPECT_TRUE(started == TT_ECANCELED || failed == 1);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}
+
 static TT_TASK(starts_into, (tt_group *, g), (const tt_child_options *, where), (struct state *, s))
 {
 	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_start_with(g, where, is_never_ready, s)), TT_ETIMEDOUT);
