@@ -197,6 +197,37 @@ TT_TEST_PLAIN(dns, a_cancel_abandons_the_answer_for_one_alone)
 	tt_test_note("%d cancelled, %d withdrawn", cancelled, withdrawn);
 }
 
+/* The lookup is this worker's; one of those who share it is on another, and may be cancelled and
+ * answered before it has had a turn to see either. */
+static TT_TASK(cancel_from_afar)
+{
+	const tt_child_options here = { .worker = TT_WORKER_HERE }, there = { .worker = TT_WORKER(1) };
+	tt_addr a;
+
+	for (int i = 0; i < 60; i++) {
+		TT_GROUP(g);
+		tt_go_with(&g, &here, ask_in_vain, "a.sim");
+		tt_go_with(&g, &there, ask_in_vain, "a.sim");
+		REQUIRE_OK(tt_sleep(TT_US(4 * i)));
+		tt_group_cancel(&g);
+		EXPECT_OK(tt_group_end(&g, 0));
+	}
+	EXPECT_EQ(tt_resolve("a.sim", "1", &a, 1), 1);
+	EXPECT_EQ(tti_resolve_under_way(), 0);
+	return 0;
+}
+
+/* However late somebody hears of its cancel: it has an answer or none, and no lookup is left. */
+TT_TEST_PLAIN(dns, an_answer_comes_behind_a_cancel)
+{
+	for (unsigned i = 0; i < tt_test_seeds(40); i++) {
+		tt_sim_options o = { .seed = tt_test_seed() + i, .workers = 2 + i % 3, .quiet = true };
+
+		o.faults = TT_FAULT_BIT(TT_FAULT_STARVATION);
+		EXPECT_OK(tt_sim_run_with(&o, cancel_from_afar));
+	}
+}
+
 /* A name nobody has is told to all who asked. */
 TT_TEST_ON(dns, all_hear_of_a_failure, TT_ON_SIM, "needs simulated names")
 {

@@ -135,6 +135,135 @@ TT_TEST_PLAIN(race, an_earlier_attempt_may_still_win)
 	EXPECT_OK(in_calm(NULL, first_answers_late));
 }
 
+/* The third connection finds no room before its last try. */
+static int stays_full(tt_fd *listener)
+{
+	tt_tcp_options one = { .backlog = 1 };
+	tt_fd *full, *fill[2], *fd = NULL;
+	int64_t start;
+
+	(void)listener;
+	TT_TRY(tt_tcp_listen("[::1]:9", &one, &full));
+	for (int i = 0; i < 2; i++)
+		TT_TRY(tt_tcp_connect("[::1]:9", NULL, &fill[i]));
+	start = tt_now();
+	EXPECT_CODE(tt_tcp_connect("[::1]:9", NULL, &fd), TT_ETIMEDOUT);
+	EXPECT_GE(tt_now() - start, TT_SEC(127));
+	EXPECT_LT(tt_now() - start, TT_SEC(128));
+	EXPECT_EQ(fd, NULL);
+	tt_fd_close(fill[0]);
+	tt_fd_close(fill[1]);
+	tt_fd_close(full);
+	return 0;
+}
+
+/* A backlog that stays full is a time-out after the seven tries that Linux makes. */
+TT_TEST_PLAIN(race, a_full_backlog_times_out)
+{
+	for (int i = 0; i < 3; i++)
+		EXPECT_OK(in_calm(NULL, stays_full));
+}
+
+/* What has become of the connections that were made: served, or closed without a word. */
+struct outcome {
+	int served, closed;
+};
+
+static TT_TASK(serve_one, (tt_fd *, fd, tt_fd_close), (struct outcome *, o))
+{
+	int rc;
+	char c;
+
+	rc = tt_read(fd, &c, 1);
+	o->served += rc == 1;
+	o->closed += rc != 1;
+	tt_fd_close(fd);
+	return rc == TT_ECANCELED ? rc : 0;
+}
+
+static TT_TASK(serve_each, (tt_group *, g), (tt_fd *, listener), (int64_t, from), (struct outcome *, o))
+{
+	tt_fd *fd;
+
+	TT_TRY(tt_sleep(from));
+	for (;;) {
+		TT_TRY(tt_accept(listener, &fd, NULL));
+		tt_go(g, serve_one, fd, o);
+	}
+}
+
+static int says_one_word(const char *addr)
+{
+	tt_fd *fd;
+	int rc;
+
+	TT_TRY(tt_tcp_connect(addr, NULL, &fd));
+	rc = tt_write_all(fd, "w", 1, NULL);
+	tt_fd_close(fd);
+	return rc < 0 ? rc : tt_sleep(TT_SEC(1)); /* what has lost is closed by now */
+}
+
+/* The first address repeats its try just when the fifth is tried: both answer. */
+static int two_answer(struct outcome *o)
+{
+	tt_tcp_options one = { .backlog = 1 };
+	tt_group_options shared = { .shared = true };
+	tt_fd *full, *other, *fill[2];
+	int rc;
+
+	TT_TRY(tt_tcp_listen("[::1]:9", &one, &full));
+	TT_TRY(tt_tcp_listen("0.0.0.0:9", NULL, &other));
+	for (int i = 0; i < 2; i++)
+		TT_TRY(tt_tcp_connect("[::1]:9", NULL, &fill[i]));
+	{
+		TT_GROUP_WITH(g, &shared);
+		tt_go(&g, serve_each, &g, full, TT_MS(600), o);
+		tt_go(&g, serve_each, &g, other, 0, o);
+		rc = says_one_word("a6h4h6h4a4.x.sim:9");
+		tt_fd_close(fill[0]);
+		tt_fd_close(fill[1]);
+		TT_IGNORE(TT_SHIELDED(TT_NEVER, tt_sleep(TT_SEC(1))));
+		tt_group_cancel(&g);
+		rc = tt_group_end(&g, rc);
+	}
+	tt_fd_close(full);
+	tt_fd_close(other);
+	return rc;
+}
+
+static TT_TASK(answers, (struct outcome *, ret))
+{
+	for (int i = 0; i < 3; i++) {
+		struct outcome o = { .served = 0 };
+
+		TT_TRY(two_answer(&o));
+		EXPECT_EQ(o.served, 1);
+		EXPECT_GE(o.closed, 2); /* the two that filled the backlog */
+		EXPECT_LE(o.closed, 3);
+		ret->served += o.served;
+		ret->closed += o.closed - 2;
+	}
+	return 0;
+}
+
+/* Laws 1 and 2: of two addresses that answer one serves, the other's connection is closed, and the
+ * run fails if a descriptor is left. */
+TT_TEST_PLAIN(race, of_two_answers_one_is_closed)
+{
+	struct outcome all = { .served = 0 };
+
+	for (unsigned i = 0; i < 4 * tt_test_seeds(25); i++) {
+		tt_sim_options o = {
+			.seed = tt_test_seed() + i, .workers = tt_test_workers(), .quiet = true,
+			.faults = TT_FAULT_BIT(TT_FAULT_LATE_COMPLETION),
+		};
+
+		EXPECT_OK(tt_sim_run_with(&o, answers, &all));
+	}
+	EXPECT_GT(all.closed, 0);
+	tt_test_note("%d served, %d closed", all.served, all.closed);
+}
+
 static bool says(int rc, const char *a, const char *b)
 {
 	char text[1000] = "";

@@ -47,6 +47,24 @@ TT_TEST_ON(signal, stream_gives_each_signal, TT_ON_REAL, WHY_REAL)
 	tt_signal_close(&s);
 }
 
+/* As with the kernel: one that comes again before somebody asks is the same one. */
+TT_TEST_ON(signal, two_of_a_kind_are_one, TT_ON_SIM, "the others need signals to come from outside")
+{
+	static const int wanted[] = { SIGUSR1 };
+	tt_signals s;
+	int got = 0;
+
+	REQUIRE_OK(tt_signal_open(&s, wanted, 1));
+	for (int i = 0; i < 2; i++) {
+		send_self(SIGUSR1);
+		REQUIRE_OK(tt_sleep(TT_MS(1))); /* it has come to the stream */
+	}
+	EXPECT_OK(tt_signal_next(&s, &got));
+	EXPECT_EQ(got, SIGUSR1);
+	EXPECT_CODE(TT_WITHIN(TT_MS(1), tt_signal_next(&s, &got)), TT_ETIMEDOUT);
+	tt_signal_close(&s);
+}
+
 static TT_TASK(next_is, (tt_signals *, s), (int, expected))
 {
 	int got = 0;

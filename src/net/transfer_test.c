@@ -459,3 +459,83 @@ TT_TEST(transfer, write_obeys_its_deadline)
 	EXPECT_EQ(put, got);
 	test_close_pair(ends);
 }
+
+/* ---- a close between two parts ---- */
+
+struct cut {
+	tt_fd *ends[2];
+	size_t sent, received;
+	int rc;
+};
+
+static TT_TASK(writes_much, (struct cut *, c))
+{
+	static unsigned char much[20000];
+
+	test_fill(much, 0, sizeof(much));
+	c->rc = tt_write_all(c->ends[0], much, sizeof(much), &c->sent);
+	return 0;
+}
+
+static TT_TASK(reads_much, (struct cut *, c))
+{
+	unsigned char buf[100];
+	int n;
+
+	while ((n = tt_read(c->ends[1], buf, sizeof(buf))) > 0) {
+		EXPECT_TRUE(test_matches(buf, c->received, (size_t)n));
+		c->received += (size_t)n;
+	}
+	return n;
+}
+
+static TT_TASK(closes_after, (tt_fd *, fd), (unsigned, turns))
+{
+	for (unsigned i = 0; i < turns; i++)
+		TT_TRY(tt_yield());
+	tt_fd_close(fd);
+	return 0;
+}
+
+static int cut_after(unsigned turns, int *ret_cut)
+{
+	struct cut c = { .rc = 1 };
+	int rc;
+
+	TT_TRY(tt_pair(c.ends));
+	{
+		TT_GROUP(g);
+		tt_go_with(&g, &anywhere, reads_much, &c);
+		tt_go_with(&g, &anywhere, writes_much, &c);
+		tt_go_with(&g, &anywhere, closes_after, c.ends[0], turns);
+		rc = tt_group_end(&g, 0);
+	}
+	EXPECT_TRUE(c.rc == 0 || c.rc == TT_EBADF);
+	EXPECT_EQ(c.received, c.sent);
+	*ret_cut += c.rc == TT_EBADF && c.sent > 0;
+	tt_fd_close(c.ends[1]);
+	return rc;
+}
+
+static TT_TASK(is_cut_anywhere, (int *, ret_cut))
+{
+	for (unsigned turns = 0; turns < 60; turns++)
+		TT_TRY(cut_after(turns, ret_cut));
+	return 0;
+}
+
+/* A close comes at any moment of a composite write, also when nothing is under way: what was
+ * counted as sent arrives, and no more is written. */
+TT_TEST_PLAIN(transfer, a_close_comes_between_two_parts)
+{
+	int cut = 0;
+
+	for (unsigned i = 0; i < tt_test_seeds(20); i++) {
+		tt_sim_options o = { .seed = tt_test_seed() + i, .workers = 1 + i % 3, .quiet = true };
+
+		o.faults = TT_FAULT_BIT(TT_FAULT_PARTIAL_WRITE) | TT_FAULT_BIT(TT_FAULT_SMALL_BUFFERS);
+		EXPECT_OK(tt_sim_run_with(&o, is_cut_anywhere, &cut));
+	}
+	EXPECT_GT(cut, 0);
+	tt_test_note("%d cut", cut);
+}

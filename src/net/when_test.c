@@ -482,3 +482,80 @@ TT_TEST_PLAIN(when, torture)
 		EXPECT_EQ(TT_DEADLINE_TORTURE(&o, &r, rests_between), 0);
 	}
 }
+
+/* In one slice: elsewhere the group cannot know of the cancel when it is asked. */
+static TT_TASK(cancels_and_starts, (tt_group *, g), (tt_canceller *, c, tt_canceller_put), (struct fate *, f))
+{
+	int rc;
+
+	tt_cancel(c);
+	tt_canceller_put(c);
+	rc = tt_go_when(g, TT_WHEN(.timeout = TT_US(1)), counts, f);
+	EXPECT_TRUE(rc == 0 || rc == TT_ECANCELED);
+	return 0;
+}
+
+static int starts_behind_a_cancel(const tt_child_options *where, struct fate *f)
+{
+	tt_group_options o = { .shared = true };
+
+	TT_GROUP_WITH(g, &o);
+	tt_go_with(&g, where, cancels_and_starts, &g, tt_group_canceller(&g), f);
+	return tt_group_end(&g, tt_sleep(TT_NEVER));
+}
+
+/* One that comes from another worker to a group that is cancelled is dropped there, once. */
+TT_TEST(when, what_comes_after_the_cancel_is_dropped)
+{
+	for (unsigned worker = 1; worker <= 4; worker++) {
+		struct fate f = { 0 };
+
+		EXPECT_CODE(starts_behind_a_cancel(&(tt_child_options){ .worker = worker }, &f), TT_ECANCELED);
+		EXPECT_EQ(f.started, 0);
+		EXPECT_EQ(f.dropped, 1);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static void cancel_and_put(tt_canceller *c)
+{
+	tt_cancel(c);
+	tt_canceller_put(c);
+}
+
+static TT_TASK(cancels_when_dropped, (tt_canceller *, c, cancel_and_put))
+{
+	cancel_and_put(c);
+	return 0;
+}
+
+static TT_TASK(sleeps_for_ever)
+{
+	return tt_sleep(TT_NEVER);
+}
+
+static int cancel_in_a_cancel(int *ret_inner)
+{
+	TT_GROUP(outer);
+	tt_go(&outer, sleeps_for_ever);
+	{
+		TT_GROUP(inner);
+		tt_go_when(&inner, TT_WHEN(.timeout = TT_SEC(100)), cancels_when_dropped, tt_group_canceller(&outer));
+		tt_group_cancel(&inner);
+		*ret_inner = tt_group_end(&inner, 0);
+	}
+	return tt_group_end(&outer, 0);
+}
+
+/* The destructor of an idle child's argument may cancel another group: the cancel that is on its
+ * way through the tree goes on, and so does the new one. */
+TT_TEST(when, a_destructor_may_cancel_another_group)
+{
+	int inner = 1;
+
+	for (int i = 0; i < 3; i++) {
+		EXPECT_CODE(cancel_in_a_cancel(&inner), TT_ECANCELED);
+		EXPECT_OK(inner);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}

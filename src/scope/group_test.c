@@ -842,6 +842,56 @@ TT_TEST(group, shared_groups_take_members)
 	EXPECT_CODE(members(&elsewhere, TT_EPROTO), TT_EPROTO);
 }
 
+struct lot {
+	int ran, dropped;
+};
+
+static void drop_lot(struct lot *l)
+{
+	l->dropped++;
+}
+
+static TT_TASK(takes_a_step, (struct lot *, l, drop_lot))
+{
+	l->ran++;
+	return 0;
+}
+
+/* In one slice: elsewhere the group cannot know of the cancel when it is asked. */
+static TT_TASK(cancels_and_spawns, (tt_group *, g), (tt_canceller *, c, tt_canceller_put), (struct lot *, l))
+{
+	int rc;
+
+	tt_cancel(c);
+	tt_canceller_put(c);
+	rc = tt_go(g, takes_a_step, l);
+	EXPECT_TRUE(rc == 0 || rc == TT_ECANCELED);
+	return 0;
+}
+
+static int spawns_behind_a_cancel(const tt_child_options *where, struct lot *l)
+{
+	tt_group_options o = { .shared = true };
+
+	TT_GROUP_WITH(g, &o);
+	tt_go_with(&g, where, cancels_and_spawns, &g, tt_group_canceller(&g), l);
+	return tt_group_end(&g, tt_sleep(TT_NEVER));
+}
+
+/* A child from another worker that comes to a group when it is cancelled is one of its children,
+ * and ends without a step. */
+TT_TEST(group, a_child_that_comes_after_the_cancel_does_not_run)
+{
+	for (int i = 0; i < 4; i++) {
+		struct lot l = { .ran = 0 };
+
+		EXPECT_CODE(spawns_behind_a_cancel(i == 0 ? &nearby : &elsewhere, &l), TT_ECANCELED);
+		EXPECT_EQ(l.ran, 0);
+		EXPECT_EQ(l.dropped, 1);
+		EXPECT_TASKS_ALIVE(1);
+	}
+}
+
 static int not_shared(void)
 {
 	int rc = 0;

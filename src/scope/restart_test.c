@@ -282,6 +282,28 @@ static int daemon_in_the_pause(struct runs *r)
 	return tt_group_end(&g, 4);
 }
 
+static int deadline_in_the_pause(unsigned worker, struct runs *r)
+{
+	tt_group_options o = { .policy = TT_SUPERVISE, .backoff = { .min = TT_SEC(10) } };
+	tt_child_options c = { .worker = worker };
+
+	return TT_WITHIN(TT_SEC(1), supervise(&o, &c, r));
+}
+
+/* A deadline ends a pause as a cancel does, and no later than it is. */
+TT_TEST_ON(restart, a_deadline_ends_the_pause, TT_ON_SIM, WHY_SIM)
+{
+	for (unsigned w = 0; w < 3; w++) {
+		struct runs r = { .good_after = 100 };
+		int64_t before = tt_now();
+
+		EXPECT_CODE(deadline_in_the_pause(w, &r), TT_ETIMEDOUT);
+		EXPECT_LT(tt_now() - before, TT_MS(1100));
+		EXPECT_EQ(r.n, 1);
+	}
+	EXPECT_TASKS_ALIVE(1);
+}
+
 /* A daemon in its pause keeps nobody waiting. */
 TT_TEST(restart, daemon_in_its_pause)
 {

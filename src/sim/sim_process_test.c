@@ -96,6 +96,22 @@ TT_TEST(sim_process, streams_and_status)
 	EXPECT_STR_EQ(out, "outerr");
 }
 
+/* What there is no room for is read all the same, and dropped: the program is not held up. */
+TT_TEST(sim_process, a_program_may_write_more_than_there_is_room_for)
+{
+	static const char *const argv[] = { "talk", "output", "errors", NULL };
+	char out[3] = "", err[16] = "";
+	tt_process_io io = { .out = out, .err = err, .out_max = 2, .err_max = 15 };
+	tt_process_options o = { .argv = argv };
+	int status = -1;
+
+	EXPECT_OK(tt_process_run(&o, &io, &status));
+	EXPECT_EQ(status, (300 + 7) & 0xff);
+	EXPECT_EQ(io.out_n, 6u);
+	EXPECT_STR_EQ(out, "ou");
+	EXPECT_STR_EQ(err, "errors");
+}
+
 /* A descriptor given by its handle is the child's too, and stays ours. */
 TT_TEST(sim_process, a_handle_as_a_stream)
 {
@@ -181,6 +197,64 @@ TT_TEST(sim_process, select_arm)
 	EXPECT_EQ(tt_select(TT_ON_PROCESS(p, &status), TT_ON_TIMEOUT(TT_SEC(100))), 0);
 	EXPECT_EQ(status, 0);
 	tt_process_close(p);
+}
+
+/* A select that gives up leaves nothing under way: the next one is told of the end. */
+TT_TEST(sim_process, a_select_gives_up_on_the_end)
+{
+	/* law 1 */
+	static const char *const argv[] = { "nap", NULL };
+	tt_process_options o = program(argv);
+	tt_process *p = started(&o);
+	int status = 0;
+
+	for (int i = 0; i < 10; i++)
+		EXPECT_EQ(tt_select(TT_ON_PROCESS(p, &status), TT_ON_TIMEOUT(TT_MS(1))), 1);
+	EXPECT_EQ(status, 0);
+	EXPECT_OK(tt_process_kill(p, SIGKILL, TT_PROCESS_ALONE));
+	EXPECT_EQ(tt_select(TT_ON_PROCESS(p, &status), TT_ON_TIMEOUT(TT_SEC(100))), 0);
+	EXPECT_EQ(status, -SIGKILL);
+	tt_process_close(p);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(is_told, (tt_process *, p), (int *, ret_told))
+{
+	int status = 0, rc = tt_process_wait(p, &status);
+
+	if (rc == 0) {
+		EXPECT_EQ(status, -SIGKILL);
+		++*ret_told;
+		return 0;
+	}
+	EXPECT_CODE(rc, TT_EBADF);
+	return 0;
+}
+
+static int close_under_waiters(int *ret_told)
+{
+	static const char *const argv[] = { "nap", NULL };
+	tt_process_options o = program(argv);
+	tt_process *p = started(&o);
+
+	TT_GROUP(g);
+	for (int i = 0; i < 8; i++)
+		tt_go_with(&g, &(tt_child_options){ .worker = TT_WORKER_ANY }, is_told, p, ret_told);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_process_close(p);
+	return tt_group_end(&g, 0);
+}
+
+/* Who waits for the end of a process that is closed hears how it ended, or that it is closed, also
+ * when the close was faster and has taken the status from the kernel. */
+TT_TEST(sim_process, a_close_keeps_the_status_for_who_waits)
+{
+	int told = 0;
+
+	for (int i = 0; i < 20; i++)
+		EXPECT_OK(close_under_waiters(&told));
+	EXPECT_GT(told, 0);
+	EXPECT_TASKS_ALIVE(1);
 }
 
 /* What cannot be started says so, as with the kernel. */

@@ -182,6 +182,123 @@ TT_TEST(pool_time, lifetime_holds_for_busy_items)
 	shop_fini(&s);
 }
 
+static TT_TASK(gets_a_young_one, (thing_pool *, p))
+{
+	TT_LEASE(t, p);
+	TT_TRY(tt_pool_acquire(p, &t));
+	EXPECT_EQ(t->number, 2);
+	return 0;
+}
+
+/* The first item's lifetime ends between 8.75 and 10 s, while the pool works on it. */
+static void outlived_in_a_hook(struct shop *s, const tt_pool_options *o, bool in_line)
+{
+	struct thing *t, *u;
+	thing_pool *p;
+
+	REQUIRE_OK(tt_pool_create(o, &p));
+	REQUIRE_OK(tt_pool_acquire(p, &t));
+	if (o->returned == NULL)
+		tt_pool_release(p, t, TT_POOL_KEEP);
+	REQUIRE_OK(tt_sleep(TT_MS(8500)));
+	{
+		TT_GROUP(g);
+		if (in_line)
+			tt_go_with(&g, &anywhere, gets_a_young_one, p);
+		REQUIRE_OK(tt_test_wait_all_parked());
+		if (o->returned != NULL)
+			tt_pool_release(p, t, TT_POOL_KEEP);
+		EXPECT_OK(tt_group_end(&g, 0));
+	}
+	REQUIRE_OK(tt_pool_acquire(p, &u));
+	EXPECT_EQ(u->number, 2);
+	EXPECT_EQ(s->things[0].closes, 1u);
+	tt_pool_release(p, u, TT_POOL_KEEP);
+	tt_pool_destroy(p);
+}
+
+/* One whose lifetime ends while it is cleaned, or checked, is closed and not lent again, whether
+ * somebody stands in line for it or not. */
+TT_TEST(pool_time, a_lifetime_ends_in_a_hook)
+{
+	/* law 5 */
+	for (int i = 0; i < 4; i++) {
+		tt_pool_options o;
+		struct shop s;
+
+		shop_init(&s);
+		s.return_takes = s.check_takes = TT_SEC(2);
+		o = shop_options(&s, 1);
+		o.lifetime_max = TT_SEC(10);
+		if (i / 2 == 0)
+			o.returned = shop_returned;
+		else
+			o.check = shop_check;
+		outlived_in_a_hook(&s, &o, i % 2 == 1);
+		EXPECT_GE(i / 2 == 0 ? s.returns : s.checks, 1u);
+		shop_fini(&s);
+	}
+}
+
+#define SHORT_LIFE TT_MS(20)
+
+/* Looks every millisecond; what it gets at once is no older than it may be. */
+static TT_TASK(looks_in, (thing_pool *, p), (unsigned *, ret_lent))
+{
+	for (int i = 0; i < 200; i++) {
+		struct thing *t;
+
+		TT_TRY(tt_sleep(TT_MS(1)));
+		if (tt_pool_try_acquire(p, &t) < 0)
+			continue;
+		++*ret_lent;
+		EXPECT_LT(tt_now() - t->opened_at, SHORT_LIFE);
+		take_hold(t);
+		let_go(t);
+		tt_pool_release(p, t, TT_POOL_KEEP);
+	}
+	return 0;
+}
+
+static TT_TASK(short_lives, (struct shop *, s), (unsigned *, ret_lent))
+{
+	tt_pool_options o = shop_options(s, 3);
+	thing_pool *p;
+	int rc;
+
+	o.lifetime_max = SHORT_LIFE;
+	o.min_idle = 3;
+	TT_TRY(tt_pool_create(&o, &p));
+	{
+		TT_GROUP(g);
+		for (int i = 0; i < 4; i++)
+			tt_go_with(&g, &anywhere, looks_in, p, ret_lent);
+		rc = tt_group_end(&g, 0);
+	}
+	tt_pool_destroy(p);
+	return rc;
+}
+
+/* However late the keeper is that would have closed it (no turn for its worker, a late timer, a
+ * jump of the clock), an item past its lifetime is not lent. */
+TT_TEST_PLAIN(pool_time, nothing_is_lent_past_its_lifetime)
+{
+	unsigned lent = 0;
+
+	for (unsigned i = 0; i < tt_test_seeds(25); i++) {
+		tt_sim_options o = { .seed = tt_test_seed() + i, .workers = tt_test_workers(), .quiet = true };
+		struct shop s;
+
+		o.faults = TT_FAULT_BIT(TT_FAULT_STARVATION) | TT_FAULT_BIT(TT_FAULT_LATE_TIMER) |
+		           TT_FAULT_BIT(TT_FAULT_CLOCK_JUMP);
+		shop_init(&s);
+		EXPECT_OK(tt_sim_run_with(&o, short_lives, &s, &lent));
+		shop_fini(&s);
+	}
+	EXPECT_GT(lent, 0u);
+	tt_test_note("%u lent", lent);
+}
+
 /* check_after leaves out what was free only just now. */
 TT_TEST(pool_time, checks_what_was_idle_for_a_while)
 {
@@ -386,6 +503,42 @@ TT_TEST(pool_time, leaks_are_reported_once)
 	EXPECT_TRUE(HAS(text, "pool_time_test.c:"));
 	EXPECT_TRUE(HAS(text, "    #0 ") && HAS(text, "    #1 "));
 	EXPECT_EQ(stats_of(p).leaks_reported, 1u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+static int leaks_from_a_closed_pool(void *arg)
+{
+	thing_pool *p = arg;
+	struct thing *t;
+
+	TT_TRY(tt_pool_acquire(p, &t));
+	tt_pool_close(p);
+	TT_TRY(tt_sleep(TT_SEC(120)));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	return 0;
+}
+
+/* Closing the pool takes no item from its borrower, and hides no leak. */
+TT_TEST(pool_time, a_closed_pool_reports_its_leaks)
+{
+	/* law 5 */
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	o.leak_after = TT_SEC(30);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	text = stderr_of(leaks_from_a_closed_pool, p, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "has held an item for 300"), 1u);
+	EXPECT_EQ(stats_of(p).leaks_reported, 1u);
+	EXPECT_OK(tt_pool_drain(p)); /* what came back is closed */
+	EXPECT_EQ(s.closes, 1u);
 	tt_pool_destroy(p);
 	shop_fini(&s);
 }
