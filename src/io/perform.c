@@ -9,6 +9,7 @@
 #include "io/perform.h"
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 
 static void io_done(struct tti_io_op *op)
 {
@@ -25,6 +26,7 @@ void tti_io_ask_cancel(struct tti_io_op *op)
 {
 	struct tti_driver *d = tti_home_here->driver;
 
+	TTI_SOMETIMES(op->cancelled, "an operation is cancelled a second time");
 	if (op->cancelled)
 		return;
 	d->cancels++;
@@ -73,5 +75,6 @@ long tti_io_perform(struct tti_io_wait *io)
 	if (TTI_LAW_BROKEN(2) && io->op.cancelled)
 		/* Deliberately wrong: forgets what the operation did. */
 		return TT_ECANCELED;
+	TTI_SOMETIMES(io->op.cancelled && io->op.result > 0, "an operation that was cancelled has done its work");
 	return io->op.result;
 }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "net/net.h"
 #include "net/resolve.h"
 #include "net/signal_hub.h"
@@ -178,8 +179,11 @@ int tti_fd_enter(tt_fd *handle, unsigned sides, struct tti_fd_call *c)
 	c->sides = (uint8_t)sides;
 	tti_spin_lock(&fd->lock);
 	if (!is_current(fd, handle)) {
+		TTI_SOMETIMES(fd->state == TTI_FD_OPEN, "a handle is used when its number is another descriptor's");
+		TTI_SOMETIMES(fd->state == TTI_FD_CLOSING, "a handle is used while it is being closed");
 		rc = TT_EBADF;
 	} else if ((fd->busy & sides) != 0) {
+		TTI_SOMETIMES(true, "a side of a descriptor is wanted by two tasks");
 		rc = TT_EBUSY;
 	} else {
 		fd->busy = (uint8_t)(fd->busy | sides);
@@ -201,6 +205,8 @@ long tti_fd_leave(struct tti_fd_call *c, long rc)
 	tti_list_unlink(&c->link);
 	fd->busy = (uint8_t)(fd->busy & ~c->sides);
 	closing = fd->state == TTI_FD_CLOSING;
+	TTI_SOMETIMES(closing && rc > 0, "a call succeeds on a descriptor that is being closed");
+	TTI_SOMETIMES(closing && !tti_list_empty(&fd->calls), "a close waits for more than one call");
 	if (closing && tti_list_empty(&fd->calls) && fd->closer != NULL && tti_claim(fd->closer)) {
 		closer = fd->closer;
 		fd->closer = NULL;
@@ -256,8 +262,10 @@ long tti_fd_perform(struct tti_fd_io *io)
 	struct tti_fd_call *c = io->call;
 	long rc;
 
-	if (tti_fd_is_closing(c))
+	if (tti_fd_is_closing(c)) {
+		TTI_SOMETIMES(true, "a close comes before a call's operation begins");
 		return TT_EBADF;
+	}
 	c->op = &io->wait.op;
 	rc = tti_io_perform(&io->wait);
 	c->op = NULL; /* it may have ended at once */
@@ -313,8 +321,10 @@ static void cancel_ops_elsewhere(struct tti_fd *fd)
 {
 	struct tti_home *h;
 
-	for (unsigned from = 0; (h = next_home(fd, from)) != NULL; from = h->index + 1)
+	for (unsigned from = 0; (h = next_home(fd, from)) != NULL; from = h->index + 1) {
+		TTI_SOMETIMES(true, "a close cancels a call of another worker");
 		tti_worker_call(h, "close", cancel_own_ops, fd);
+	}
 }
 
 static void wait_until_left(struct tti_fd *fd)
@@ -326,6 +336,7 @@ static void wait_until_left(struct tti_fd *fd)
 	w.abort = NULL;
 	tti_spin_lock(&fd->lock);
 	wait = !tti_list_empty(&fd->calls);
+	TTI_SOMETIMES(!wait, "the last call leaves before its close waits for it");
 	if (wait)
 		fd->closer = &w;
 	tti_spin_unlock(&fd->lock);

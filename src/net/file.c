@@ -20,6 +20,7 @@
 #include <tutti/error.h>
 #include <tutti/scope.h>
 
+#include "base/sometimes.h"
 #include "net/file_call.h"
 
 #define TRANSFER_MAX 0x7ffff000u
@@ -68,6 +69,7 @@ static long submit_and_wait(struct tti_file_call *c, const char *verb, const voi
 	if (rc < 0)
 		return rc;
 	tti_park(&c->waiter);
+	TTI_SOMETIMES(c->waiter.winner == TTI_WINNER_CANCEL, "a call on a file is taken back before it began");
 	if (c->waiter.winner == TTI_WINNER_CANCEL)
 		return c->waiter.rc;
 	tti_error_clear(&c->job.err);
@@ -386,6 +388,7 @@ static int wait_change(struct tti_fd_call *c, int watch)
 		rc = TT_WITHIN(LOOK_EVERY, wait_announced(c, watch));
 		tti_file_ops()->watch_seen(watch);
 	}
+	TTI_SOMETIMES(tti_fd_is_closing(c), "a file is closed while its growth is waited for");
 	if (tti_fd_is_closing(c))
 		return TT_EBADF;
 	return rc == TT_ETIMEDOUT ? 0 : rc;

@@ -23,6 +23,7 @@
 
 #include <tutti/error.h>
 
+#include "base/sometimes.h"
 #include "net/file_call.h"
 
 #define TEMP_NAME ".tt-0123456789abcdef.tmp"
@@ -183,6 +184,7 @@ static int replace(struct replace *r)
 		return rc;
 	rc = tt_file_rename(r->temp, r->path);
 	if (rc < 0) {
+		TTI_SOMETIMES(true, "a file is to be replaced, and its replacement is removed");
 		tti_file_discard(r->temp);
 		return rc;
 	}

@@ -15,6 +15,7 @@
 
 #include <tutti/error.h>
 
+#include "base/sometimes.h"
 #include "net/fd.h"
 #include "net/socket.h"
 #include "wait/wait.h"
@@ -158,6 +159,7 @@ static long take(struct message *g, long n, tt_fd **ret_fd)
 		return number >= 0 ? TT_EPROTO : TT_EMFILE;
 	}
 	*ret_fd = NULL;
+	TTI_SOMETIMES(number < 0, "bytes come without a descriptor where one is received");
 	if (number < 0)
 		return n;
 	rc = adopt(number, ret_fd);

@@ -11,6 +11,7 @@
 
 #include <tutti/select.h>
 
+#include "base/sometimes.h"
 #include "net/fd.h"
 #include "net/reader.h"
 
@@ -105,6 +106,7 @@ static void ready_drain(struct ready_arm *a)
 		tti_io_ask_cancel(a->call.op);
 	if (a->call.op == NULL)
 		return;
+	TTI_SOMETIMES(true, "a select ends, and what it had under way for a descriptor does not yet");
 	tti_waiter_init(&w, "poll", a->call.fd);
 	w.abort = NULL;
 	a->drainer = &w;

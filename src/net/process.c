@@ -21,6 +21,7 @@
 #include <tutti/error.h>
 #include <tutti/select.h>
 
+#include "base/sometimes.h"
 #include "net/file_call.h"
 #include "net/process_ops.h"
 
@@ -216,6 +217,7 @@ static int peek(struct tt_process *p, const struct tti_fd_call *c, int *ret)
 
 	/* acquire: pairs with the release in take_away(): it was ours to take, and is kept. */
 	if (rc < 0 && rc != TT_EAGAIN && tti_load_acquire(&p->ended) != 0) {
+		TTI_SOMETIMES(true, "a process's end is asked for when the close has taken it");
 		*ret = p->status;
 		return 0;
 	}
@@ -359,6 +361,7 @@ static void end_delist(const tt_arm *arm, struct tti_wait_node *n)
 	if (a->call.op != NULL)
 		tti_io_ask_cancel(a->call.op);
 	if (a->call.op != NULL) {
+		TTI_SOMETIMES(true, "a select ends, and what it had under way for a process does not yet");
 		tti_waiter_init(&w, "process", a->process);
 		w.abort = NULL;
 		a->drainer = &w;
@@ -392,6 +395,7 @@ static int kill_entered(struct tt_process *p, const struct tti_fd_call *c, int s
 {
 	int status, rc = peek(p, c, &status);
 
+	TTI_SOMETIMES(rc == 0, "a process is killed that has ended");
 	/* Taken by somebody else: the numbers may be a stranger's. Ended: its group may live on. */
 	if (rc == -ECHILD || (rc == 0 && whom == TT_PROCESS_ALONE))
 		return -ESRCH;

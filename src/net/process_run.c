@@ -10,6 +10,7 @@
 #include <tutti/error.h>
 #include <tutti/group.h>
 
+#include "base/sometimes.h"
 #include "task/task.h"
 
 /* Taken at once while it is dropped. */
@@ -23,6 +24,7 @@ static TT_TASK(feed, (tt_fd *, to), (const void *, input), (size_t, n))
 	if (rc == TT_ECANCELED)
 		return rc;
 	tt_fd_close(to);
+	TTI_SOMETIMES(rc == TT_EPIPE, "a program ends without reading its input");
 	return rc == TT_EPIPE ? 0 : rc;
 }
 
@@ -34,6 +36,7 @@ static TT_TASK(collect, (tt_fd *, from), (void *, ret_buf), (size_t, max), (size
 
 	do {
 		rc = n < max ? tt_read(from, (char *)ret_buf + n, max - n) : tt_read(from, drop, sizeof(drop));
+		TTI_SOMETIMES(n >= max && rc > 0, "a program writes more than there is room for");
 		if (rc > 0)
 			n += (size_t)rc;
 		*ret_n = n;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "wait/wait.h"
 
 #define NO_DELIM (-1)
@@ -52,8 +53,10 @@ static int fill(struct tti_reader *r)
 {
 	int n;
 
+	TTI_SOMETIMES(r->end == r->cap && r->start > 0, "a reader moves the beginning of an item to its front");
 	if (r->end == r->cap)
 		move_to_front(r);
+	TTI_SOMETIMES(r->end == r->cap, "a reader is full without what it looks for");
 	if (r->end == r->cap)
 		return TT_ENOBUFS;
 	n = tt_read(r->fd, r->buf + r->end, r->cap - r->end);

@@ -14,6 +14,7 @@
 #include <tutti/signal.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "net/signal_hub.h"
 #include "wait/wait.h"
 
@@ -84,6 +85,8 @@ static void give_to_stream(struct stream *s, int signo, struct tti_list *woken)
 	TTI_LIST_FOR_EACH (n, &s->waiters)
 		if (tti_claim_node(TTI_CONTAINER_OF(n, struct tti_wait_node, link), signo, woken))
 			return;
+	TTI_SOMETIMES(!tti_list_empty(&s->waiters), "a signal comes to a task that gave up");
+	TTI_SOMETIMES((s->pending >> (signo - 1) & 1) != 0, "a signal comes twice before somebody asks");
 	s->pending |= UINT64_C(1) << (signo - 1);
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "net/fd.h"
 #include "net/file_call.h"
@@ -111,6 +112,7 @@ static int enter_write(tt_fd *fd, struct tti_fd_call *c)
 {
 	int rc = tti_fd_enter(fd, TTI_WRITING, c);
 
+	TTI_SOMETIMES(rc == 0 && c->fd->torn, "a torn stream is written to");
 	if (rc == 0 && c->fd->torn)
 		rc = (int)tti_fd_leave(c, TT_ETORN);
 	return rc;
@@ -210,6 +212,8 @@ int tt_read_exact(tt_fd *fd, void *ret_buf, size_t n, size_t *ret_done)
 		if (rc > 0 && done < n)
 			rc = go_on(&c);
 	}
+	TTI_SOMETIMES(rc == TT_EEOF && done > 0, "a stream ends in the middle of an item");
+	TTI_SOMETIMES(rc == TT_ECANCELED && done > 0, "a cancel comes in the middle of an item");
 	return finish(&c, rc < 0 ? rc : 0, done, ret_done);
 }
 
@@ -233,6 +237,8 @@ static long write_piece(struct tti_fd_call *c, const unsigned char *from, size_t
 
 static int finish_write(struct tti_fd_call *c, long rc, size_t done, size_t *ret_done)
 {
+	TTI_SOMETIMES(rc == TT_ECANCELED && done > 0, "a cancel comes in the middle of a composite write");
+	TTI_SOMETIMES(rc == TT_EBADF && done > 0, "a close comes in the middle of a composite write");
 	if (rc < 0 && done > 0)
 		c->fd->torn = true;
 	return finish(c, rc, done, ret_done);

@@ -16,6 +16,7 @@
 
 #include <tutti/error.h>
 
+#include "base/sometimes.h"
 #include "net/fd.h"
 #include "net/resolve.h"
 #include "net/socket.h"
@@ -212,6 +213,8 @@ int tt_udp_recv(tt_fd *fd, void *ret_buf, size_t n, tt_addr *ret_from)
 	io.wait.op.buf = &m;
 	io.wait.op.events = MSG_TRUNC;
 	rc = tti_fd_perform(&io);
+	TTI_SOMETIMES(rc > (long)n, "a datagram is larger than the room for it");
+	TTI_SOMETIMES(rc == TT_ECONNREFUSED, "a refusal of what was sent is told to who receives");
 	if (rc >= 0 && ret_from != NULL) {
 		from.len = m.msg_namelen;
 		tti_addr_unmap(&from);

@@ -25,6 +25,7 @@
 #include <tutti/when.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "net/fd.h"
 #include "scope/idle.h"
 
@@ -137,6 +138,7 @@ static void watch_done(struct tti_io_op *op)
 	struct when *w = op->buf;
 
 	h->call.op = NULL;
+	TTI_SOMETIMES(w->state == ENDING && op->result >= 0, "an idle child starts, and another reason to comes too");
 	/* Readable, an error, or a close elsewhere: the task's own call will say which. */
 	if (w->state == IDLE)
 		begin_ending(w, START);
@@ -155,6 +157,8 @@ static void cancelled(struct tti_idle *i)
 {
 	struct when *w = when_of(i);
 
+	TTI_SOMETIMES(w->state == ENDING && w->n_ops > 0, "a cancel comes to an idle child that ends already");
+	TTI_SOMETIMES(w->state == ENDING && w->n_ops == 0, "a cancel comes to an idle child that waits for room");
 	if (w->state == IDLE)
 		end_now(w, CANCELLED);
 	else if (w->n_ops > 0)
@@ -225,6 +229,7 @@ static void begin(struct when *w)
 	tti_timer_init(&w->timer, timer_fired);
 	w->n_ops = 1;
 	all = enter_calls(w, handles);
+	TTI_SOMETIMES(!all, "an idle child is to watch a descriptor that is closed or busy");
 	tti_idle_link(&w->idle); /* may cancel it at once */
 	if (w->state == IDLE && !all)
 		begin_ending(w, START);

@@ -24,6 +24,7 @@
 #include "par/compute.h"
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "wait/wait.h"
 
 #include <stdlib.h>
@@ -211,6 +212,7 @@ static void run_or_drop(struct tti_compute_worker *w, struct tt_par_share_ *s)
 		s->rc = s->type->run(s->args);
 		return;
 	}
+	TTI_SOMETIMES(true, "a share is taken when its fork has failed or is cancelled");
 	if (s->type->drop != NULL)
 		s->type->drop(s->args);
 	s->rc = TT_ECANCELED;
@@ -530,6 +532,7 @@ static void wait_for(struct tti_compute_worker *w, struct tt_par_share_ *s)
 	while (tti_load_acquire(&s->state) != TTI_SHARE_DONE) {
 		struct tt_par_share_ *part = take(w->pool, s);
 
+		TTI_SOMETIMES(part != NULL, "who waits for a share runs a part of it");
 		if (part != NULL)
 			run_share(w, part);
 		else
@@ -545,6 +548,7 @@ static int settle(struct tti_compute_worker *w, struct tt_par_share_ *s, int rc)
 	/* relaxed: set by this thread, or before DONE by the one that ran it. */
 	uint32_t first = tti_load_relaxed(&s->failed);
 
+	TTI_SOMETIMES(rc < 0 && rc != TT_ECANCELED && s->rc < 0 && s->rc != TT_ECANCELED, "both sides of a fork fail");
 	if (first == TTI_FAILED_RIGHT) {
 		if (rc < 0 && rc != TT_ECANCELED) {
 			tti_error_set_code(here, rc);

@@ -12,6 +12,7 @@
 #include "par/compute.h"
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "fiber/fiber.h"
 #include "wait/wait.h"
 
@@ -150,6 +151,8 @@ static void sim_abort(struct tti_waiter *w)
 {
 	struct tti_compute_sim *sim = TTI_CONTAINER_OF(w, struct tti_compute_sim, waiter);
 
+	TTI_SOMETIMES(sim->places == 0, "a computation is cancelled before it begins");
+	TTI_SOMETIMES(sim->places > 0, "a computation is cancelled in the middle");
 	tti_compute_stop(sim->pool, sim->region);
 }
 

@@ -3,6 +3,7 @@
 #include <tutti/time.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sched/worker.h"
 
 static int64_t later(int64_t now, int64_t period)
@@ -32,6 +33,7 @@ void tti_interval_advance(tt_interval *i)
 	case TT_MISSED_SKIP:
 	default:
 		missed = now > i->next ? (now - i->next) / i->period : 0;
+		TTI_SOMETIMES(missed > 0, "a whole period is missed");
 		i->next += (missed + 1) * i->period;
 	}
 }

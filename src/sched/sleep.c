@@ -4,6 +4,7 @@
 #include <tutti/time.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sched/worker.h"
 #include "wait/wait.h"
 
@@ -28,6 +29,7 @@ static void sleep_over(struct tti_timer *timer)
 {
 	struct sleeper *s = TTI_CONTAINER_OF(timer, struct sleeper, timer);
 
+	TTI_SOMETIMES(!tti_waiter_is_waiting(&s->waiter), "a sleep's time comes when it is cancelled");
 	if (tti_claim(&s->waiter))
 		tti_wake(&s->waiter);
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "wait/wait.h"
 
@@ -253,6 +254,7 @@ static void start_task(struct tti_worker *w, struct tt_task *t)
 		return;
 	}
 	if (tti_fiber_acquire(&w->fibers, (enum tti_stack_class)t->stack_class, &f) < 0) {
+		TTI_SOMETIMES(true, "a task is to start, and there is no stack for it");
 		finish_unstarted(w, t, TT_ENOMEM);
 		return;
 	}

@@ -22,6 +22,7 @@
 #include <tutti/background.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "scope/background.h"
 #include "scope/group.h"
 
@@ -75,6 +76,7 @@ static void wait_for_close(struct tt_background *b, bool until_cancelled)
 	tti_waiter_init(&w, "background", b);
 	if (!until_cancelled)
 		w.abort = NULL;
+	TTI_SOMETIMES(b->asked_to_close, "a background group is closed before its keeper waits for that");
 	if (b->asked_to_close)
 		return;
 	b->waiting = &w;
@@ -281,6 +283,7 @@ static void close_group(struct tt_background *b)
 	first = !b->closing;
 	b->closing = true;
 	tti_spin_unlock(&b->gate.lock);
+	TTI_SOMETIMES(!first, "a background group is closed from two sides");
 	if (!first)
 		return;
 	b->close_msg.handle = handle_close;
@@ -296,6 +299,7 @@ static void wait_until_gone(struct tt_background *b)
 	d.waiter.abort = NULL;
 	tti_spin_lock(&b->gate.lock);
 	gone = b->gone;
+	TTI_SOMETIMES(gone, "a background group is gone before its destroyer waits");
 	if (!gone)
 		tti_list_push_back(&b->destroyers, &d.link);
 	tti_spin_unlock(&b->gate.lock);
@@ -311,6 +315,7 @@ void tt_background_destroy(tt_background *b)
 		return;
 	require_not_inside(b, tti_current());
 	mine = list_remove(b);
+	TTI_SOMETIMES(!mine, "a background group is destroyed when the end of the runtime has taken it");
 	close_group(b);
 	wait_until_gone(b);
 	if (mine)

@@ -353,6 +353,7 @@ static void handle_adopt(struct tti_msg *m)
 	struct tt_task *t = TTI_CONTAINER_OF(m, struct tt_task, life_msg);
 	struct tti_group *g = t->group;
 
+	TTI_SOMETIMES((g->propagated & TTI_CANCELLED) != 0, "a child from elsewhere comes to a cancelled group");
 	if (t->id == 0)
 		tti_task_enroll(tti_home_here, t);
 	adopt(g, t, place(t->worker));
@@ -529,6 +530,8 @@ int tti_group_spawn_through(struct tti_gate *gate, struct tti_group *g, const st
 		return drop_args(type, args, TT_ENOMEM);
 	tti_spin_lock(&gate->lock);
 	rc = gate->refuses != 0 ? gate->refuses : tti_group_take_place(g) ? 0 : TT_EAGAIN;
+	TTI_SOMETIMES(gate->refuses == TT_ECANCELED, "a child is started in a background group that is cancelled");
+	TTI_SOMETIMES(rc == TT_EAGAIN, "a child is started in a background group that is full");
 	if (rc == 0) {
 		count_children(g, 1);
 		post_adopt(g, t);

@@ -3,6 +3,7 @@
 #include "scope/idle.h"
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 
 int tti_idle_begin(struct tti_group *g, struct tti_idle *i, const char *site)
 {
@@ -21,6 +22,7 @@ int tti_idle_begin(struct tti_group *g, struct tti_idle *i, const char *site)
 
 void tti_idle_link(struct tti_idle *i)
 {
+	TTI_SOMETIMES((i->group->propagated & TTI_CANCELLED) != 0, "an idle child comes to a group that is cancelled");
 	if ((i->group->propagated & TTI_CANCELLED) != 0)
 		i->cancel(i);
 	else
@@ -38,6 +40,7 @@ void tti_idle_ready(struct tti_idle *i)
 	}
 	tti_list_push_back(&g->idle_ready, &i->link);
 	tti_idle_start_ready(g);
+	TTI_SOMETIMES(!tti_list_empty(&g->idle_ready), "an idle child is to start, and waits for room");
 }
 
 void tti_idle_start_ready(struct tti_group *g)

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "scope/child.h"
 
 #define PAUSE_MIN TT_MS(100)
@@ -95,6 +96,7 @@ static void report(struct tti_child_extra *x)
 	char text[256], more[48] = "";
 
 	if (x->reported_at != 0 && now - x->reported_at < REPORT_EVERY) {
+		TTI_SOMETIMES(true, "a restart follows the last one too soon to be reported");
 		x->unreported++;
 		return;
 	}
@@ -129,8 +131,11 @@ bool tti_restart_wanted(struct tt_task *t)
 	if (!tti_start_is_over(x))
 		return false;
 	good_run = tti_home_here->now - x->began_at >= x->backoff.max;
+	TTI_SOMETIMES(good_run && x->restarts > 0, "a child that ran well for long has its restarts forgiven");
 	if (good_run)
 		x->restarts = 0;
+	TTI_SOMETIMES(x->backoff.max_restarts > 0 && x->restarts >= x->backoff.max_restarts,
+	              "a child fails once too often");
 	if (x->backoff.max_restarts > 0 && x->restarts >= x->backoff.max_restarts)
 		return false;
 	x->pause = pause_before(&x->backoff, x->restarts);
@@ -157,6 +162,8 @@ static void pause_over(struct tti_timer *timer)
 
 	x->restart_state = TTI_RESTART_RUNS;
 	if (is_over(t)) {
+		TTI_SOMETIMES((t->group->propagated & TTI_CANCELLED) != 0, "a cancel ends the pause before a restart");
+		TTI_SOMETIMES((t->group->propagated & TTI_CANCELLED) == 0, "a stop ends the pause before a restart");
 		/* Its failure was reported, and it would have run again: it counts as cut short by the
 		 * cancel, and by a stop as nothing, or others that are finishing would be cut short. */
 		tti_error_clear(&t->err);

@@ -15,6 +15,7 @@
 #include <tutti/start.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "scope/child.h"
 
 /* An awaited child gets a scope of its own, through which it alone can be cancelled. */
@@ -40,6 +41,7 @@ static bool settle(struct tti_child_extra *x, enum tti_ready to, int rc)
 	tti_list_init(&woken);
 	tti_spin_lock(&x->lock);
 	first = x->ready == TTI_READY_AWAITED;
+	TTI_SOMETIMES(x->ready == TTI_READY_GIVEN_UP && rc >= 0, "a child is ready when its starter has given up");
 	if (first) {
 		x->ready = (uint8_t)to;
 		x->rc = rc;
@@ -162,6 +164,10 @@ static int await(struct tt_task *t)
 	}
 	/* What was said while the cancel came counts. */
 	tti_spin_lock(&x->lock);
+	TTI_SOMETIMES(rc == TT_ECANCELED && x->ready == TTI_READY_SAID,
+	              "a starter is cancelled when its child is ready");
+	TTI_SOMETIMES(rc == TT_ECANCELED && x->ready == TTI_READY_FAILED,
+	              "a starter is cancelled when its child has failed");
 	rc = x->rc;
 	tti_spin_unlock(&x->lock);
 	if (rc < 0)
@@ -207,6 +213,8 @@ intptr_t tt_verb_call_on_(void *on, const tt_task_type *type, const void *args, 
 	TT_IGNORE(tt_group_open_(&g, NULL, site) == NULL);
 	TT_IGNORE(tti_group_spawn(tti_group_from_public(&g), type, args, site, &o, false, &t));
 	rc = tt_group_end(&g, 0);
+	TTI_SOMETIMES(t != NULL && t->rc >= 0 && (self->cancel_bits & TTI_CANCELLED) != 0,
+	              "a call succeeds in spite of a cancel");
 	/* A result that came in spite of a cancel is a result. */
 	if (t != NULL && t->rc >= 0)
 		rc = t->rc;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sim/net.h"
 
 #define INBOX_BYTES_MAX 212992u              /* the usual net.core.rmem_default */
@@ -109,6 +110,7 @@ static void arrives(struct tti_sim *sim, struct tti_sim_event *e)
 		return;
 	}
 	if (s->inbox_bytes + d->len + sizeof(*d) > INBOX_BYTES_MAX) {
+		TTI_SOMETIMES(true, "a datagram comes to a socket that has no room");
 		tti_env_real.free(d);
 		return;
 	}

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 
 #define FIRST_FD 3
 #define FIRST_PORT 32768u
@@ -690,6 +691,8 @@ static void connect_arrives(struct tti_sim *sim, struct tti_sim_event *e)
 		return;
 	}
 	if (listener->queued >= listener->queued_max) {
+		TTI_SOMETIMES(s->tries < CONNECT_TRIES, "a full backlog drops a request to connect");
+		TTI_SOMETIMES(s->tries >= CONNECT_TRIES, "a backlog stays full until a connect times out");
 		if (s->tries++ < CONNECT_TRIES)
 			tti_sim_at(sim, &s->event, sim->now + (TT_SEC(1) << (s->tries - 1)), connect_arrives);
 		else
@@ -818,8 +821,10 @@ long tti_sim_try_accept(struct tti_sim *sim, int fd, void *addr, uint32_t room, 
 		return -EINVAL;
 	if (tti_list_empty(&listener->backlog))
 		return -EAGAIN;
-	if (accept_is_starved(sim))
+	if (accept_is_starved(sim)) {
+		TTI_SOMETIMES(sim->faults.burst_left > 0, "accepts fail several times in a row");
 		return -EMFILE;
+	}
 	made = sock_new(sim, listener->family, TTI_SOCK_STREAM, &s);
 	if (made < 0)
 		return made;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "net/net.h"
 #include "net/signal_hub.h"
 #include "par/blocking.h"

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 
 #define BUFFER_DEFAULT (64u * 1024)
 #define BUFFER_SMALL_MAX 512u
@@ -179,6 +180,7 @@ static void connection_vanishes(struct tti_sim *sim, struct tti_sim_event *e)
 
 	(void)sim;
 	c->black_hole = true;
+	TTI_SOMETIMES(c->in_flight > 0, "a connection vanishes with bytes on their way");
 }
 
 static void plan_trouble(struct tti_sim *sim, struct tti_sim_conn *c)

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "env/env.h"
 #include "wait/wait.h"
@@ -86,6 +87,7 @@ static void take(const struct broadcast *b, struct subscriber *s, int seen, void
 		memcpy(ret_item, item_at(b, s->next), b->elem_size);
 		s->next++;
 	} else if (seen == TT_EOVERFLOW) {
+		TTI_SOMETIMES(true, "a subscriber is so slow that it misses items");
 		oldest = b->sent - b->cap;
 		s->missed += oldest - s->next;
 		s->next = oldest;
@@ -203,6 +205,8 @@ int (tt_broadcast_send)(tt_broadcast *storage, const void *p)
 
 			if (tti_claim_node(n, 1, &woken))
 				take(b, (struct subscriber *)(uintptr_t)n->n, 1, n->value);
+			else
+				TTI_SOMETIMES(true, "an item is sent to a subscriber that gave up");
 		}
 	}
 	tti_spin_unlock(&b->lock);
@@ -236,6 +240,7 @@ void (tt_broadcast_close)(tt_broadcast *storage)
 
 	tti_list_init(&woken);
 	tti_spin_lock(&b->lock);
+	TTI_SOMETIMES(!tti_list_empty(&b->waiters), "a broadcast is closed while a subscriber waits");
 	b->closed = true;
 	/* Who waits has seen everything. */
 	TTI_LIST_FOR_EACH (link, &b->waiters)

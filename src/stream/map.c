@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "wait/wait.h"
 
@@ -84,6 +85,7 @@ static int deliver(struct hand *h, uint64_t number, int made)
 
 	if (m->turns != NULL)
 		rc = tt_semaphore_acquire(&m->turns[number % n], 1);
+	TTI_SOMETIMES(rc < 0 && made > 0, "a result is made, and its turn does not come");
 	/* Without its turn this child is cancelled: giving then destroys. */
 	if (made > 0)
 		sent = tt_give(m->shape->out, (void *)h->out);

@@ -25,6 +25,7 @@
 #include <tutti/stream.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sched/worker.h"
 #include "wait/wait.h"
 
@@ -80,6 +81,8 @@ static int wait_turn_and_permits(struct rate *r, uint64_t n)
 			until = TT_NEVER;
 		rc = tti_sleep_until(until);
 	}
+	TTI_SOMETIMES(wait == 0 && rc < 0, "permits are there when the wait for them is cancelled");
+	TTI_SOMETIMES(wait > 0 && rc < 0, "a cancel ends the wait for permits");
 	return wait == 0 ? 0 : rc;
 }
 

@@ -12,6 +12,7 @@
 #include <tutti/time.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "sched/worker.h"
 #include "scope/scope.h"
 #include "wait/wait.h"
@@ -62,6 +63,7 @@ int tt_retry_wait(tt_retry *r, int rc)
 	delay = draw_delay(r);
 	deadline = tti_scope_deadline(t->scope);
 	now = tti_env_now();
+	TTI_SOMETIMES(deadline != TT_NEVER && delay >= deadline - now, "another attempt would come after the deadline");
 	if (deadline != TT_NEVER && delay >= deadline - now)
 		return give_up(r, rc, delay, deadline - now);
 	return tt_sleep(delay);

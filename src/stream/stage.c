@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "sched/worker.h"
 #include "wait/wait.h"
@@ -51,6 +52,7 @@ static int throttle_one(tt_chan *out, tt_chan *in, tt_rate *r, void *item)
 	if (rc <= 0)
 		return rc;
 	rc = tt_rate_acquire(r, 1);
+	TTI_SOMETIMES(rc < 0, "an item is passed on although its pace is cancelled");
 	/* Cancelled or not: it was taken, so it is passed on. */
 	tt_slot_send(&slot, item);
 	return rc < 0 ? rc : 1;
@@ -128,6 +130,7 @@ static int merge_one(tt_chan *out, tt_arm *arms, unsigned n, unsigned *open)
 		}
 		arms[arm].ops = NULL; /* this input ended */
 		--*open;
+		TTI_SOMETIMES(*open > 0, "one of several inputs ends");
 	}
 	return 0;
 }

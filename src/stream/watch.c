@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "wait/wait.h"
 
@@ -86,6 +87,8 @@ static int changed_finish(const tt_arm *arm, int rc)
 	if (rc != 1)
 		return rc;
 	tti_spin_lock(&w->lock);
+	TTI_SOMETIMES(w->number > *seen_of(arm) + 1, "a value is replaced before who watches has seen it");
+	TTI_SOMETIMES(w->closed, "a watch is closed before its last value is seen");
 	memcpy(arm->value, w->value, w->size);
 	*seen_of(arm) = w->number;
 	tti_spin_unlock(&w->lock);

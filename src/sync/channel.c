@@ -141,8 +141,10 @@ static void take_slot(struct chan *c, uint64_t weight)
 static __attribute__((noinline)) bool somebody_waits_for_room(const struct chan *c)
 {
 	TTI_LIST_FOR_EACH (link, &c->senders)
-		if (tti_waiter_is_waiting(TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter))
+		if (tti_waiter_is_waiting(TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter)) {
+			TTI_SOMETIMES(true, "a small item stands behind a large one that does not fit");
 			return true;
+		}
 	return false;
 }
 
@@ -675,9 +677,14 @@ static bool recv_until(tt_chan *ch, void *ret_p, int64_t deadline)
 {
 	tt_arm arm = tt_on_recv_(ch, ret_p, NULL);
 
+	int rc;
+
 	if (tti_current() == NULL)
 		return tti_thread_wait_arm(&arm, deadline) == 1;
-	return tt_select(arm, TT_ON_DEADLINE(deadline)) == 0;
+	rc = tt_select(arm, TT_ON_DEADLINE(deadline));
+	TTI_SOMETIMES(rc == 1, "a batch is not full when its time is up");
+	TTI_SOMETIMES(rc == TT_ECANCELED, "a batch is cut short by a cancel");
+	return rc == 0;
 }
 
 /* From the clock itself: the time of this turn may be long past for a task that computed. */
@@ -706,6 +713,7 @@ int (tt_recv_many)(tt_chan *ch, void *ret_buf, size_t max, int64_t linger)
 	until = linger_end(linger);
 	for (;;) {
 		rc = n < max ? (tt_try_recv_many)(ch, to + n * c->elem_size, max - n) : 0;
+		TTI_SOMETIMES(n < max && rc == 0, "a channel ends in the middle of a batch");
 		if (rc > 0)
 			n += (size_t)rc;
 		else if (rc == 0 || linger <= 0)
@@ -728,6 +736,7 @@ int (tt_send_many)(tt_chan *ch, const void *p, size_t n, size_t *ret_done)
 		rc = (tt_send)(ch, from + done * c->elem_size);
 		done += rc >= 0;
 	}
+	TTI_SOMETIMES(rc < 0 && done > 0, "a row of items is cut short");
 	if (ret_done != NULL)
 		*ret_done = done;
 	return rc;
@@ -798,6 +807,9 @@ void (tt_chan_close)(tt_chan *ch)
 
 	tti_list_init(&woken);
 	tti_spin_lock(&c->lock);
+	TTI_SOMETIMES(c->closed, "a channel is closed twice");
+	TTI_SOMETIMES(!tti_list_empty(&c->senders), "a channel is closed while a sender waits");
+	TTI_SOMETIMES(!tti_list_empty(&c->receivers) && c->slots > 0, "a channel is closed while slots are out");
 	c->closed = true;
 	TTI_LIST_FOR_EACH (link, &c->senders)
 		TT_IGNORE(tti_claim_node(TTI_CONTAINER_OF(link, struct tti_wait_node, link), TT_ECLOSED, &woken));

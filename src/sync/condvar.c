@@ -12,6 +12,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/mutex.h"
 #include "sync/waiters.h"
@@ -105,6 +106,8 @@ static void wake(tt_condvar *storage, unsigned max)
 	tti_list_init(&woken);
 	enter(c);
 	tti_claim_waiters(&c->waiters, max, 0, &woken);
+	TTI_SOMETIMES(!tti_list_empty(&c->waiters) && tti_list_empty(&woken),
+	              "a signal finds only waiters that gave up");
 	tti_spin_unlock(&c->lock);
 	tti_wake_all(&woken);
 }

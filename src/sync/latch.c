@@ -10,6 +10,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/waiters.h"
 
@@ -58,6 +59,7 @@ void tt_latch_count_down(tt_latch *storage)
 	TT_REQUIRE(l->left > 0, "tt_latch_count_down: the latch is open already");
 	if (--l->left == 0)
 		tti_claim_waiters(&l->waiters, TTI_WAITERS_ALL, 0, &woken);
+	TTI_SOMETIMES(l->left == 0 && !tti_list_empty(&l->waiters), "a latch opens when one who waits has given up");
 	tti_spin_unlock(&l->lock);
 	tti_wake_all(&woken);
 }

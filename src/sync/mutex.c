@@ -10,6 +10,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/mutex.h"
 #include "sync/waiters.h"
@@ -165,6 +166,8 @@ void tt_mutex_unlock(tt_mutex *storage)
 	enter(m);
 	TT_REQUIRE(m->owner == tti_current() && m->owner != NULL, "tt_mutex_unlock: the caller does not hold this mutex");
 	m->owner = NULL;
+	TTI_SOMETIMES(!tti_list_empty(&m->waiters) && !tti_somebody_waits(&m->waiters),
+	              "a mutex is unlocked when all who wait have given up");
 	if (tti_claim_waiters(&m->waiters, 1, 0, &woken) > 0)
 		m->owner = TTI_CONTAINER_OF(tti_list_first(&woken), struct tti_wait_node, link)->waiter->task;
 	tti_spin_unlock(&m->lock);

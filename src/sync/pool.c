@@ -150,6 +150,10 @@ void tti_pool_place(struct tti_item *it, struct tti_list *woken)
 	int64_t idle_until;
 
 	if (is_doomed(p, it)) {
+		TTI_SOMETIMES(it->state == TTI_ITEM_RETURNING && it->expires <= tti_home_here->now,
+		              "a lifetime ends in the hook that cleans");
+		TTI_SOMETIMES(it->state == TTI_ITEM_CHECKING && it->expires <= tti_home_here->now,
+		              "a lifetime ends in the hook that checks");
 		TTI_SOMETIMES(p->closed != 0, "a pool is closed while an item is opened, checked or cleaned");
 		TTI_SOMETIMES(p->closed == 0 && it->expires > tti_home_here->now,
 		              "a pool is made smaller while an item is opened, checked or cleaned");
@@ -246,6 +250,7 @@ static struct tti_item *ready_item(struct tti_pool *p, struct tti_list *woken)
 
 		if (it->expires > now)
 			return tti_pool_needs_check(p, it, now) ? NULL : it;
+		TTI_SOMETIMES(true, "an idle item past its lifetime is still there when somebody wants one");
 		tti_list_unlink(link);
 		tti_pool_retire(it, woken);
 	}

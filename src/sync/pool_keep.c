@@ -26,6 +26,7 @@
 #include <tutti/select.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "sync/pool.h"
 
@@ -68,6 +69,9 @@ static void opened(struct tti_item *it, void *value)
 	tti_list_init(&woken);
 	tti_spin_lock(&p->lock);
 	it->expires = expiry(p, tti_home_here->now);
+	TTI_SOMETIMES(p->failures > 0, "an item is opened after attempts that failed");
+	TTI_SOMETIMES(p->n_waiting == 0 && tti_pool_min_idle(p) == 0,
+	              "an item is opened when nobody wants it any more");
 	p->failures = 0;
 	p->stats.opened++;
 	tti_pool_place(it, &woken);
@@ -99,7 +103,10 @@ static void book_failure(struct tti_item *it, int code, struct tti_error *err)
 
 	tti_list_init(&woken);
 	tti_spin_lock(&p->lock);
+	TTI_SOMETIMES(p->closed != 0, "an open fails in a closed pool");
 	if (p->closed == 0) {
+		TTI_SOMETIMES(p->failures > 0 && it->since <= p->failed_at,
+		              "of attempts side by side another one fails");
 		p->stats.open_failed++;
 		p->last_failure = code;
 		if (p->failures == 0 || it->since > p->failed_at)
@@ -158,6 +165,8 @@ static void checked(struct tti_item *it, int rc)
 	tti_list_init(&woken);
 	tti_spin_lock(&p->lock);
 	p->stats.check_failed += rc < 0 && p->closed == 0;
+	TTI_SOMETIMES(rc < 0 && p->closed == 0, "an item breaks while it is idle");
+	TTI_SOMETIMES(rc < 0 && p->closed != 0, "a check is cut short because the pool is closed");
 	if (rc >= 0)
 		tti_pool_place(it, &woken);
 	else
@@ -285,6 +294,7 @@ static void plan_opens(struct tti_pool *p, struct plan *plan)
 
 	if (n > 0 && p->failures > 0) {
 		if (plan->now < p->retry_at) {
+			TTI_SOMETIMES(p->n_waiting > 0, "a borrower waits for the end of a pause between attempts");
 			at_the_latest(plan, p->retry_at);
 			n = 0;
 		} else {
@@ -312,6 +322,7 @@ static void plan_leak(struct tti_pool *p, struct plan *plan)
 		return;
 	}
 	plan->leak = true;
+	TTI_SOMETIMES(p->closed != 0, "an item is out for too long when its pool is closed");
 	plan->names[0] = it->borrower;
 	tti_list_unlink(link);
 	tti_list_push_back(&p->late, link);

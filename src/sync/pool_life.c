@@ -13,6 +13,7 @@
 #include <tutti/error.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "sync/pool.h"
 
@@ -120,6 +121,7 @@ void (tt_pool_resize)(tt_pool *pool, unsigned max)
 	tti_spin_lock(&p->lock);
 	p->max = max;
 	while (p->n_items - p->count[TTI_ITEM_CLOSING] > max && (link = tti_list_last(&p->idle)) != NULL) {
+		TTI_SOMETIMES(true, "an idle item is one too many in a pool that is made smaller");
 		tti_list_unlink(link);
 		tti_pool_retire(TTI_CONTAINER_OF(link, struct tti_item, link), &woken);
 	}
@@ -166,6 +168,7 @@ static void drain_delist(const tt_arm *arm, struct tti_wait_node *n)
 	tti_spin_lock(&p->lock);
 	tti_list_unlink(&n->link);
 	p->n_places--;
+	TTI_SOMETIMES(p->n_items > 0, "a drain gives up before its pool is empty");
 	tti_pool_kick(p, &woken);
 	tti_spin_unlock(&p->lock);
 	tti_wake_all(&woken);
@@ -243,6 +246,7 @@ void (tt_pool_destroy)(tt_pool *pool)
 	TT_REQUIRE(!p->destroying, "tt_pool_destroy: pool %s is being destroyed already", p->name);
 	p->destroying = true;
 	held = holds_one(&p->out, self->id, &own) || holds_one(&p->late, self->id, &own);
+	TTI_SOMETIMES(p->n_waiting > 0, "a pool is destroyed while somebody waits in line");
 	tti_pool_close_with(p, TT_ECLOSED, &woken);
 	tti_spin_unlock(&p->lock);
 	if (held)

@@ -17,6 +17,7 @@
 #include <limits.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "base/spin.h"
 #include "sync/failure.h"
 #include "sync/waiters.h"
@@ -151,10 +152,12 @@ static void hand_over(struct flight *f, struct call *c)
 	if (tti_claim_waiters(&c->waiters, 1, TAKE_OVER, &woken) > 0) {
 		struct call *next = call_of(tti_list_first(&woken));
 
+		TTI_SOMETIMES(true, "a call is cancelled, and one who shares it takes it over");
 		tti_list_push_back(bucket_of(f, next), &next->link);
 		while ((n = tti_list_pop_front(&c->waiters)) != NULL)
 			tti_list_push_back(&next->waiters, n);
 	} else {
+		TTI_SOMETIMES(!tti_list_empty(&c->waiters), "all who share a call are cancelled with it");
 		/* Those that are left were cancelled too; they unlink themselves, from nowhere. */
 		while ((n = tti_list_pop_front(&c->waiters)) != NULL)
 			continue;
@@ -173,6 +176,8 @@ static void share(struct flight *f, struct call *c, int rc)
 	tti_spin_lock(&f->lock);
 	tti_list_unlink(&c->link);
 	tti_claim_waiters(&c->waiters, TTI_WAITERS_ALL, rc, &woken);
+	TTI_SOMETIMES(!tti_list_empty(&c->waiters), "a call ends when one who shares it has given up");
+	TTI_SOMETIMES(rc < 0 && !tti_list_empty(&woken), "a failure is shared");
 	while ((n = tti_list_pop_front(&c->waiters)) != NULL)
 		continue; /* cancelled, on their way out: see hand_over() */
 	tti_spin_unlock(&f->lock);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 #include "env/env.h"
 #include "task/task.h"
 
@@ -107,6 +108,7 @@ static struct tt_error_node *node_alloc(struct tti_error *e)
 		return &e->first;
 	}
 	n = reserve_take();
+	TTI_SOMETIMES(n == NULL, "there is no memory for a line of an error");
 	if (n == NULL) {
 		e->dropped++;
 		if (tti_home_here != NULL)
@@ -234,6 +236,7 @@ void tti_error_add_sibling(struct tti_error *to, struct tti_error *from)
 	to->dropped += from->dropped;
 	from->dropped = 0;
 	if (last == NULL || count == TTI_ERROR_SIBLINGS_MAX) {
+		TTI_SOMETIMES(last != NULL, "more failures stand beside one another than are kept");
 		to->dropped++;
 		tti_error_clear(from);
 		return;

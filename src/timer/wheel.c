@@ -3,6 +3,7 @@
 #include "timer/wheel.h"
 
 #include "base/panic.h"
+#include "base/sometimes.h"
 
 /* How many timers of a slot are looked at for the earliest. */
 #define NEXT_LOOKS_AT 8
@@ -51,6 +52,7 @@ static void file(struct tti_wheel *w, struct tti_timer *t)
 	int64_t first = w->tick + (w->firing ? 1 : 0);
 	unsigned level, index;
 
+	TTI_SOMETIMES(w->firing && tick < first, "a timer that fires arms one for now");
 	if (tick < first)
 		tick = first;
 	level = level_of((uint64_t)w->tick, (uint64_t)tick);
@@ -76,6 +78,7 @@ void tti_wheel_cancel(struct tti_wheel *w, struct tti_timer *t)
 
 	if (!tti_timer_armed(t))
 		return;
+	TTI_SOMETIMES(w->firing, "a timer that fires cancels another");
 	tti_list_unlink(&t->link);
 	w->armed--;
 	/* A timer on the due list has left its slot; the test then finds the slot as it is. */
@@ -102,6 +105,7 @@ static void cascade(struct tti_wheel *w)
 
 		if ((w->occupied[level] >> index & 1) != 0) {
 			tti_list_init(&moved);
+			TTI_SOMETIMES(level > 1, "timers move down by two levels or more at once");
 			take_slot(w, level, index, &moved);
 			while ((n = tti_list_pop_front(&moved)) != NULL)
 				file(w, TTI_CONTAINER_OF(n, struct tti_timer, link));
