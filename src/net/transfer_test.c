@@ -466,6 +466,7 @@ struct cut {
 	tt_fd *ends[2];
 	size_t sent, received;
 	int rc;
+	bool closing;
 };
 
 static TT_TASK(writes_much, (struct cut *, c))
@@ -485,15 +486,22 @@ static TT_TASK(reads_much, (struct cut *, c))
 	while ((n = tt_read(c->ends[1], buf, sizeof(buf))) > 0) {
 		EXPECT_TRUE(test_matches(buf, c->received, (size_t)n));
 		c->received += (size_t)n;
+		if (c->closing)
+			TT_TRY(tt_sleep(TT_SEC(1))); /* a close does not wait for who reads */
 	}
 	return n;
 }
 
-static TT_TASK(closes_after, (tt_fd *, fd), (unsigned, turns))
+static TT_TASK(closes_after, (struct cut *, c), (unsigned, turns))
 {
+	int64_t before;
+
 	for (unsigned i = 0; i < turns; i++)
 		TT_TRY(tt_yield());
-	tt_fd_close(fd);
+	before = tt_now();
+	c->closing = true;
+	tt_fd_close(c->ends[0]);
+	EXPECT_LT(tt_now() - before, TT_MS(500));
 	return 0;
 }
 
@@ -507,7 +515,7 @@ static int cut_after(unsigned turns, int *ret_cut)
 		TT_GROUP(g);
 		tt_go_with(&g, &anywhere, reads_much, &c);
 		tt_go_with(&g, &anywhere, writes_much, &c);
-		tt_go_with(&g, &anywhere, closes_after, c.ends[0], turns);
+		tt_go_with(&g, &anywhere, closes_after, &c, turns);
 		rc = tt_group_end(&g, 0);
 	}
 	EXPECT_TRUE(c.rc == 0 || c.rc == TT_EBADF);
