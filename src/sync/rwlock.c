@@ -88,21 +88,29 @@ static void grant(struct rwlock *l, struct tti_list *woken)
 	}
 }
 
+/* Under the lock: 0, TT_EBUSY, or TT_EDEADLK when the caller writes. */
+static int enter_now(struct rwlock *l, uint64_t mode, struct tt_task *self)
+{
+	if (l->writer == self)
+		return TT_EDEADLK;
+	if (!may_enter(l, mode) || tti_somebody_waits(&l->waiters))
+		return TT_EBUSY;
+	let_in(l, mode, self);
+	return 0;
+}
+
 static int rwlock_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
 {
 	struct rwlock *l = arm->object;
-	int result = TTI_ARM_LINKED;
+	int rc;
 
+	TT_ASSERT(may_link); /* not offered to selects: nobody else claims one that is not linked */
 	enter(l);
-	if (may_enter(l, n->n) && !tti_somebody_waits(&l->waiters)) {
-		result = tti_claim_own_node(n, 0);
-		if (result == TTI_ARM_DONE)
-			let_in(l, n->n, n->waiter->task);
-	} else if (may_link) {
+	rc = enter_now(l, n->n, n->waiter->task);
+	if (rc == TT_EBUSY)
 		tti_list_push_back(&l->waiters, &n->link);
-	}
 	tti_spin_unlock(&l->lock);
-	return result;
+	return rc == TT_EBUSY ? TTI_ARM_LINKED : tti_claim_own_node(n, rc);
 }
 
 static void rwlock_delist(const tt_arm *arm, struct tti_wait_node *n)
@@ -123,32 +131,14 @@ static void rwlock_delist(const tt_arm *arm, struct tti_wait_node *n)
 
 static const struct tti_arm_ops rwlock_arm = { .verb = "rwlock", .enlist = rwlock_enlist, .delist = rwlock_delist };
 
-/* 0, TT_EBUSY, or TT_EDEADLK when the caller writes. */
-static int try_enter(struct rwlock *l, enum mode mode, struct tt_task *self)
-{
-	int rc = TT_EBUSY;
-
-	enter(l);
-	if (l->writer == self) {
-		rc = TT_EDEADLK;
-	} else if (may_enter(l, mode) && !tti_somebody_waits(&l->waiters)) {
-		let_in(l, mode, self);
-		rc = 0;
-	}
-	tti_spin_unlock(&l->lock);
-	return rc;
-}
-
 static int lock(struct rwlock *l, enum mode mode, struct tt_task *self, bool abortable, const char *call)
 {
 	tt_arm arm = { .ops = &rwlock_arm, .object = l, .n = mode };
-	int rc = try_enter(l, mode, self);
+	int rc = tti_wait_arm(&arm, abortable);
 
-	if (rc == 0)
-		return 0;
 	TT_REQUIRE(rc != TT_EDEADLK, "%s: task %s#%llu writes under this lock already", call, self->name,
 	           (unsigned long long)self->id);
-	return tti_wait_arm(&arm, abortable);
+	return rc;
 }
 
 static int lock_checked(tt_rwlock *l, enum mode mode, const char *call)
@@ -193,12 +183,15 @@ tt_rwlock *tt_rwlock_write_shielded_(tt_rwlock *l)
 
 static int try_checked(tt_rwlock *l, enum mode mode, const char *call)
 {
+	struct rwlock *own = from_public(l);
 	struct tt_task *self = tti_current_or_panic(call);
 	int rc;
 
 	if (self == NULL)
 		return TT_EWRONGCTX;
-	rc = try_enter(from_public(l), mode, self);
+	enter(own);
+	rc = enter_now(own, mode, self);
+	tti_spin_unlock(&own->lock);
 	return rc == TT_EDEADLK ? TT_EBUSY : rc;
 }
 
