@@ -5,6 +5,14 @@
 
 #include <stddef.h>
 
+/* Of a function that follows frames itself: what a call leaves on a stack the memory sanitizer
+ * takes for never set. */
+#if defined(__clang__)
+#define TTI_READS_FRAMES __attribute__((no_sanitize("memory")))
+#else
+#define TTI_READS_FRAMES
+#endif
+
 /* Return addresses of the caller's frames, innermost first; how many. The first call in a
  * process may allocate. */
 int tti_env_frames(void **ret_frames, int max);

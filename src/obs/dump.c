@@ -20,6 +20,7 @@
 #include <tutti/signal.h>
 #include <tutti/trace.h>
 
+#include "env/frames.h"
 #include "sched/worker.h"
 #include "wait/wait.h"
 
@@ -32,16 +33,9 @@ struct visit {
 
 /* ---- collecting, on each worker ---- */
 
-/* What a call leaves on a stack the memory sanitizer takes for never set. */
-#if defined(__clang__)
-#define READS_FRAMES __attribute__((no_sanitize("memory")))
-#else
-#define READS_FRAMES
-#endif
-
 /* By frame pointers, within the bounds of the stack: a function compiled without them
  * ends the walk early, and never leaves the stack. */
-READS_FRAMES static unsigned walk_stack(const struct tti_fiber *f, void **ret_frames)
+TTI_READS_FRAMES static unsigned walk_stack(const struct tti_fiber *f, void **ret_frames)
 {
 	uintptr_t low = (uintptr_t)f->stack_low, high = low + f->stack_size, fp;
 	unsigned n = 0;

@@ -17,15 +17,17 @@
 #include "env/frames.h"
 #include "sync/pool.h"
 
-/* The caller's frames, by frame pointers within its stack; see obs/dump.c. */
-static unsigned own_frames(void **ret_frames, unsigned max)
+/* The caller's frames, by frame pointers within its stack; see obs/dump.c. Ours come first; what
+ * is in the pointer of a program that was built without them may be anything. */
+TTI_READS_FRAMES static unsigned own_frames(void **ret_frames, unsigned max)
 {
 	const struct tti_fiber *f = tti_current()->fiber;
 	uintptr_t low = (uintptr_t)f->stack_low, high = low + f->stack_size;
 	uintptr_t fp = (uintptr_t)__builtin_frame_address(0);
 	unsigned n = 0;
 
-	while (n < max && fp >= low && fp <= high - 2 * sizeof(uintptr_t) && fp % sizeof(uintptr_t) == 0) {
+	TT_ASSERT(fp >= low); /* and from here on it only grows */
+	while (n < max && fp <= high - 2 * sizeof(uintptr_t) && fp % sizeof(uintptr_t) == 0) {
 		const uintptr_t *frame = (const uintptr_t *)fp;
 
 		if (frame[1] == 0)
@@ -63,8 +65,8 @@ static void put_list(struct text *t, const char *fmt, va_list ap)
 	size_t room = sizeof(t->buf) - t->len;
 	int n = vsnprintf(t->buf + t->len, room, fmt, ap);
 
-	if (n > 0)
-		t->len += (size_t)n < room ? (size_t)n : room - 1;
+	TT_ASSERT(n >= 0); /* no wide characters, which alone it may refuse */
+	t->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 TT_PRINTF(2, 3) static void put(struct text *t, const char *fmt, ...)
@@ -97,5 +99,6 @@ void tti_pool_say(const struct tti_pool *p, void *const *frames, unsigned n, con
 	put(&t, "\n");
 	for (unsigned i = 0; i < n; i++)
 		put_frame(&t, i, frames[i]);
+	t.buf[t.len - 1] = '\n'; /* also where the text was cut */
 	tti_env_syscall(SYS_write, 2, (long)t.buf, (long)t.len, 0, 0, 0);
 }
