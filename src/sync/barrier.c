@@ -123,12 +123,11 @@ static void barrier_delist(const tt_arm *arm, struct tti_wait_node *n)
 		return;
 	tti_list_init(&woken);
 	tti_spin_lock(&b->lock);
-	if (tti_list_linked(&n->link)) {
-		tti_list_unlink(&n->link);
-		TTI_SOMETIMES(n->n != b->round, "a party leaves a round that was broken before");
-		if (n->n == b->round)
-			break_round(b, &woken);
-	}
+	TT_ASSERT(tti_list_linked(&n->link)); /* cancelled: only its round's end takes it off */
+	tti_list_unlink(&n->link);
+	TTI_SOMETIMES(n->n != b->round, "a party leaves a round that was broken before");
+	if (n->n == b->round)
+		break_round(b, &woken);
 	tti_spin_unlock(&b->lock);
 	tti_wake_all(&woken);
 }

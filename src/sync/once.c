@@ -136,7 +136,7 @@ static struct run *innermost_run(const void *runner)
  * child's own scope is no block, and its group may be older than r. NULL: a plain thread. */
 static bool is_child_of(const struct run *r, const struct tt_task *t)
 {
-	if (t == NULL || r->inside == NULL)
+	if (t == NULL)
 		return false;
 	for (const struct tti_scope *s = t->scope_base; s != NULL; s = s->parent) {
 		if (!s->open)
@@ -147,11 +147,10 @@ static bool is_child_of(const struct run *r, const struct tt_task *t)
 	return false;
 }
 
-/* A child of r waits for o. Listed, it has not returned, and neither have its parents. */
+/* A child of r waits for o, which runs: its list was made by who began that. Listed, the child
+ * has not returned, and neither have its parents. */
 static bool has_child_waiting(const struct run *r, const struct once *o)
 {
-	if (r->inside == NULL || o->waiters.next == NULL)
-		return false;
 	TTI_LIST_FOR_EACH (link, &o->waiters) {
 		struct tti_waiter *w = TTI_CONTAINER_OF(link, struct tti_wait_node, link)->waiter;
 

@@ -207,7 +207,7 @@ bool tti_pool_refuse_first(struct tti_pool *p, int code, struct tti_error *err, 
 			continue;
 		}
 		p->n_waiting--;
-		if (err != NULL && err->code != 0)
+		if (err != NULL)
 			tti_error_move(&place_of(n)->err, err);
 		return true;
 	}

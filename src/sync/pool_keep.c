@@ -32,9 +32,12 @@
 
 #define BACKOFF_MIN TT_MS(10)
 #define BACKOFF_MAX TT_SEC(1)
+#define BACKOFF_DOUBLINGS 7              /* from the least, before the next one is beyond the most */
 #define NAMES_FIRST TT_SEC(5)
 #define NAMES_AGAIN TT_SEC(60)
 #define NAMES_MAX 8
+
+_Static_assert(BACKOFF_MIN << (BACKOFF_DOUBLINGS - 1) <= BACKOFF_MAX, "never beyond the most");
 
 static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
 
@@ -43,10 +46,8 @@ static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
 /* Between half of it and all of it. */
 static int64_t backoff(unsigned failures)
 {
-	int64_t most = failures <= 7 ? BACKOFF_MIN << (failures - 1) : BACKOFF_MAX;
+	int64_t most = failures <= BACKOFF_DOUBLINGS ? BACKOFF_MIN << (failures - 1) : BACKOFF_MAX;
 
-	if (most > BACKOFF_MAX)
-		most = BACKOFF_MAX;
 	return most - (int64_t)(tti_worker_random(tti_worker_here()) % (uint64_t)(most / 2 + 1));
 }
 
@@ -237,8 +238,8 @@ struct plan {
 	struct tti_list close, stranded, check; /* items */
 	unsigned n_open;
 	bool closed, done;                   /* the pool is closed; and nothing of it is left */
-	bool leak, slow_end;                 /* one item is out too long; destroy waits too long */
-	unsigned n_names;
+	bool leak;                           /* names[0] has had an item for too long */
+	unsigned n_names;                    /* those that destroy has waited for too long */
 	struct tti_borrower names[NAMES_MAX];
 };
 
@@ -345,7 +346,6 @@ static void plan_names(struct tti_pool *p, struct plan *plan)
 	if (p->name_at == 0)
 		p->name_at = plan->now + NAMES_FIRST;
 	if (p->name_at <= plan->now) {
-		plan->slow_end = true;
 		collect_names(&p->late, plan);
 		collect_names(&p->out, plan);
 		p->name_at = plan->now + NAMES_AGAIN;

@@ -148,10 +148,11 @@ static int drain_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_lin
 	struct tti_pool *p = arm->object;
 	int result = TTI_ARM_LINKED;
 
+	TT_ASSERT(may_link); /* not offered to selects */
 	tti_spin_lock(&p->lock);
 	if (p->n_items == 0) {
 		result = tti_claim_own_node(n, 0);
-	} else if (may_link) {
+	} else {
 		tti_list_push_back(&p->drain_nodes, &n->link);
 		p->n_places++;
 	}
@@ -194,10 +195,11 @@ static int end_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_link)
 	struct tti_pool *p = arm->object;
 	int result = TTI_ARM_LINKED;
 
+	TT_ASSERT(may_link); /* as above */
 	tti_spin_lock(&p->lock);
 	if (p->ended)
 		result = tti_claim_own_node(n, 0);
-	else if (may_link)
+	else
 		tti_list_push_back(&p->end_nodes, &n->link);
 	tti_spin_unlock(&p->lock);
 	return result;

@@ -32,8 +32,9 @@ static unsigned draw(struct tti_oracle *o, unsigned n, uint64_t *r)
 {
 	unsigned drawn = (unsigned)((*r >> 32) * n >> 32);
 
+	TT_ASSERT(n >= 2);
 	if (o != NULL)
-		return n > 1 ? (unsigned)o->choose(o, n, "arm") : 0;
+		return (unsigned)o->choose(o, n, "arm");
 	*r *= UINT64_C(0xd1342543de82ef95); /* an odd multiplier without structure, as in an LCG */
 	return drawn;
 }

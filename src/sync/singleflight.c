@@ -187,7 +187,7 @@ static void share(struct flight *f, struct call *c, int rc)
 		other->told = rc < 0;
 		if (rc < 0)
 			other->failure = c->failure;
-		else if (c->size > 0)
+		else
 			memcpy(other->ret_value, c->ret_value, c->size);
 	}
 	tti_wake_all(&woken);
