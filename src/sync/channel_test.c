@@ -1045,6 +1045,24 @@ TT_TEST(channel, a_cancelled_reserve_took_no_room)
 	tt_chan_fini(&meeting);
 }
 
+/* No slot comes from a closed channel: a select that waits for one hears of it. */
+TT_TEST(channel, a_select_hears_that_no_slot_comes)
+{
+	int_chan ch;
+
+	REQUIRE_OK(tt_chan_init(&ch, 1));
+	tt_chan_close(&ch);
+	{
+		TT_SLOT(slot, &ch);
+		int rc = 9;
+
+		EXPECT_CODE(tt_select(TT_ON_RESERVE(&ch, &slot), TT_ON_TIMEOUT(TT_SEC(100))), TT_ECLOSED);
+		EXPECT_CODE(tt_select(TT_ON_RESERVE_RC(&ch, &slot, &rc), TT_ON_TIMEOUT(TT_SEC(100))), 0);
+		EXPECT_CODE(rc, TT_ECLOSED);
+	}
+	tt_chan_fini(&ch); /* aborts while a slot is out */
+}
+
 static int senders_and_reservers(int_chan *ch, int *rc)
 {
 	int got = -1;

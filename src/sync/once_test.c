@@ -879,17 +879,18 @@ TT_TEST(once, a_long_circle_is_told_in_part)
 
 /* ---- jobs within circles ---- */
 
+TT_CHAN_TYPE(int_chan, int);
+
 static tt_semaphore job_runs;
+static int_chan job_may_end; /* a job may wait for an item */
 
 static TT_TASK(init_slowly_in_a_job, (struct world *, w))
 {
-	int64_t until = tt_now() + TT_MS(20);
+	int item;
 
 	w->runs++;
 	tt_semaphore_release(&job_runs, 1);
-	while (tt_now() < until)
-		__asm__ volatile("");
-	return 42;
+	return tt_recv(&job_may_end, &item) == 1 ? 42 : TT_EIO;
 }
 
 static TT_TASK(runs_slowly_in_a_job, (struct world *, w))
@@ -905,27 +906,38 @@ static TT_TASK(calls_the_slow_job, (struct world *, w))
 /* Runs `other`, and waits there for what a job runs. */
 static TT_TASK(init_by_the_job, (struct world *, w))
 {
-	TT_TRY(tt_semaphore_acquire(&job_runs, 1));
 	return tt_once_do(&w->once, init_quickly, w);
+}
+
+static TT_TASK(wants_by_the_job, (struct world *, w))
+{
+	count(w, tt_once_do(&w->other, init_by_the_job, w));
+	return 0;
 }
 
 static int wait_for_a_job(struct world *w)
 {
 	TT_GROUP(g);
 	tt_go_with(&g, &nearby, calls_the_slow_job, w);
-	TT_TRY_IN(&g, tt_once_do(&w->other, init_by_the_job, w));
+	TT_TRY_IN(&g, tt_semaphore_acquire(&job_runs, 1));
+	tt_go_with(&g, &nearby, wants_by_the_job, w);
+	TT_TRY_IN(&g, tt_test_wait_all_parked()); /* in line */
+	TT_TRY_IN(&g, tt_send(&job_may_end, &(int){ 0 }));
 	return tt_group_end(&g, 0);
 }
 
 /* A job has no children: whoever waits for it closes no circle. */
-TT_TEST_ON(once, a_task_waits_for_a_job, TT_ON_EPOLL | TT_ON_URING, "a thread takes its time")
+TT_TEST_ON(once, a_task_waits_for_a_job, TT_ON_EPOLL | TT_ON_URING, "a thread waits")
 {
 	struct world w;
 
 	world_init(&w, NULL);
 	tt_semaphore_init(&job_runs, 0);
+	REQUIRE_OK(tt_chan_init(&job_may_end, 1));
 	EXPECT_CODE(wait_for_a_job(&w), 0);
 	tt_semaphore_fini(&job_runs);
+	tt_chan_fini(&job_may_end);
+	EXPECT_EQ(w.good, 1u);
 	EXPECT_TRUE(tt_once_is_done(&w.once));
 	EXPECT_TRUE(tt_once_is_done(&w.other));
 	EXPECT_EQ(w.runs, 1u);
@@ -960,4 +972,192 @@ TT_TEST(once, cancelled_is_a_failure_of_who_was_not)
 	world_init(&w, NULL);
 	EXPECT_CODE(tt_blocking(asks_one_that_says_cancelled, &w), TT_ECANCELED);
 	world_fini(&w);
+}
+
+/* ---- on the way in and out ---- */
+
+static TT_TASK(wants_other_cancellable, (struct world *, w), (tt_canceller **, ret_c))
+{
+	TT_SCOPE(s, TT_NEVER);
+	*ret_c = tt_scope_canceller(&s);
+	count(w, tt_once_do(&w->other, init, w));
+	return tt_scope_end(&s, 0);
+}
+
+static TT_TASK(init_by_a_child_in_line, (struct world *, w), (tt_canceller **, child))
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, wants_other_cancellable, w, child);
+	return tt_group_end(&g, 42);
+}
+
+static TT_TASK(wants_by_a_child_in_line, (struct world *, w), (tt_canceller **, child))
+{
+	count(w, tt_once_do(&w->once, init_by_a_child_in_line, w, child));
+	return 0;
+}
+
+/* Runs `other`, for which the child waits, and asks for `once`, which waits for the child. */
+static TT_TASK(init_other_without_the_child, (struct world *, w), (tt_semaphore *, go), (tt_canceller **, child))
+{
+	TT_TRY(tt_semaphore_acquire(go, 1));
+	tt_cancel(*child); /* on this worker, so that it has not run since: it is in line still */
+	return tt_once_do(&w->once, init, w);
+}
+
+static TT_TASK(wants_other_without_the_child, (struct world *, w), (tt_semaphore *, go), (tt_canceller **, child))
+{
+	count(w, tt_once_do(&w->other, init_other_without_the_child, w, go, child));
+	return 0;
+}
+
+static int the_child_gives_up(struct world *w, tt_semaphore *go, tt_canceller **child)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, wants_other_without_the_child, w, go, child);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, wants_by_a_child_in_line, w, child);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_semaphore_release(go, 1);
+	return tt_group_end(&g, 0);
+}
+
+/* A child that was cancelled while it waited is on its way out: it closes no circle any more. */
+TT_TEST(once, a_child_that_gave_up_closes_no_circle)
+{
+	tt_canceller *child = NULL;
+	tt_semaphore go;
+	struct world w;
+
+	world_init(&w, NULL);
+	tt_semaphore_init(&go, 0);
+	EXPECT_CODE(the_child_gives_up(&w, &go, &child), 0);
+	EXPECT_EQ(w.cancelled, 1u);
+	EXPECT_EQ(w.good, 2u);
+	EXPECT_EQ(w.arrived, 3u);
+	EXPECT_EQ(w.runs, 0u);
+	tt_canceller_put(child);
+	tt_semaphore_fini(&go);
+	world_fini(&w);
+}
+
+static TT_TASK(init_that_fails_when_told, (tt_semaphore *, go))
+{
+	TT_TRY(tt_semaphore_acquire(go, 1));
+	return TT_EPROTO;
+}
+
+/* Runs `other`; its first attempt at `once` fails, and the turn is with the one in line then. */
+static TT_TASK(init_other_by_asking_twice, (struct world *, w), (tt_semaphore *, go))
+{
+	int rc = tt_once_do(&w->once, init_that_fails_when_told, go);
+
+	return rc == TT_EPROTO ? tt_once_do(&w->once, init_quickly, w) : TT_EIO;
+}
+
+static TT_TASK(asks_twice, (struct world *, w), (tt_semaphore *, go))
+{
+	count(w, tt_once_do(&w->other, init_other_by_asking_twice, w, go));
+	return 0;
+}
+
+static int asked_while_the_turn_is_handed_over(struct world *w, tt_semaphore *go)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, asks_twice, w, go);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, wants, w);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_semaphore_release(go, 1);
+	return tt_group_end(&g, 0);
+}
+
+/* Nobody runs a once whose turn is being handed over: who runs another and asks for it now
+ * closes no circle, and waits for the heir. */
+TT_TEST(once, a_turn_between_two_runs_closes_no_circle)
+{
+	tt_semaphore go;
+	struct world w;
+
+	world_init(&w, NULL);
+	tt_semaphore_init(&go, 0);
+	EXPECT_CODE(asked_while_the_turn_is_handed_over(&w, &go), 0);
+	EXPECT_EQ(w.good, 2u);
+	EXPECT_EQ(w.runs, 1u); /* the heir's */
+	tt_semaphore_fini(&go);
+	world_fini(&w);
+}
+
+/* ---- two ways to one run ---- */
+
+struct diamond {
+	tt_once outer, top, left, right, bottom; /* each runs by asking for what follows it */
+	tt_semaphore go;
+};
+
+static TT_TASK(init_bottom, (struct diamond *, d))
+{
+	TT_TRY(tt_semaphore_acquire(&d->go, 1));
+	return 42;
+}
+
+static TT_TASK(asks_bottom, (struct diamond *, d))
+{
+	return tt_once_do(&d->bottom, init_bottom, d);
+}
+
+static TT_TASK(asks_side, (struct diamond *, d), (tt_once *, side))
+{
+	return tt_once_do(side, asks_bottom, d);
+}
+
+static TT_TASK(init_top, (struct diamond *, d))
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, asks_side, d, &d->left);
+	tt_go_with(&g, &nearby, asks_side, d, &d->right);
+	return tt_group_end(&g, 42);
+}
+
+static TT_TASK(asks_top, (struct diamond *, d))
+{
+	return tt_once_do(&d->top, init_top, d);
+}
+
+static TT_TASK(asks_outer, (struct diamond *, d))
+{
+	return tt_once_do(&d->outer, asks_top, d);
+}
+
+static int fill_diamond(struct diamond *d)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, asks_bottom, d);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, asks_side, d, &d->left);
+	tt_go_with(&g, &nearby, asks_side, d, &d->right);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, asks_top, d);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, asks_outer, d);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_semaphore_release(&d->go, 1);
+	return tt_group_end(&g, 0);
+}
+
+/* A run that is waited for on two ways is visited once, and closes no circle. */
+TT_TEST(once, two_ways_to_one_run_are_no_circle)
+{
+	struct diamond d = { .outer = TT_ONCE_INIT };
+	tt_once *all[] = { &d.outer, &d.top, &d.left, &d.right, &d.bottom };
+
+	tt_semaphore_init(&d.go, 0);
+	for (unsigned i = 0; i < 5; i++)
+		tt_once_init(all[i], NULL);
+	EXPECT_CODE(fill_diamond(&d), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		EXPECT_TRUE(tt_once_is_done(all[i]));
+		tt_once_fini(all[i]);
+	}
+	tt_semaphore_fini(&d.go);
 }

@@ -6,11 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "sched/worker.h"
 #include "sync/pool_testkit.h"
 
 TT_TEST_MAIN()
 
 static const tt_child_options anywhere = { .worker = TT_WORKER_ANY };
+static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
 
 /* ---- one task ---- */
 
@@ -986,6 +988,112 @@ TT_TEST_ON(pool, closes_without_memory, TT_ON_SIM, "there the allocations of all
 	EXPECT_OK(out_of_memory_in_the_background(p));
 	tt_pool_destroy(p);
 	shop_fini(&s);
+}
+
+static TT_TASK(never_ends)
+{
+	return tt_sleep(TT_HOUR(1000));
+}
+
+/* Until this worker has neither a record nor a stack left over: the next task needs memory. */
+static int use_up_what_is_kept(tt_group *g)
+{
+	struct tti_worker *w = tti_worker_here();
+	struct tti_stack_free *stacks = &w->fibers.classes[w->rt->stack_class];
+
+	while (w->home.free_tasks.len > 0 || stacks->idle.len > 0 || !tti_list_empty(&stacks->open)) {
+		tt_go_with(g, &nearby, never_ends);
+		TT_TRY(tt_test_wait_all_parked());
+	}
+	return 0;
+}
+
+static int acquire_with_nothing_left(thing_pool *p, struct thing **ret)
+{
+	int rc;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, use_up_what_is_kept(&g));
+	tt_test_fail_alloc_after(1);
+	rc = TT_WITHIN(TT_SEC(100), tt_pool_acquire(p, ret));
+	tt_test_fail_nothing();
+	tt_group_cancel(&g);
+	TT_IGNORE(tt_group_end(&g, 0));
+	return rc;
+}
+
+/* An item that is due for a check, and no memory for the task that would check it: it counts as
+ * failed. None for the task that would close it either: the keeper does it. None for a new one:
+ * who waits is told. */
+TT_TEST_ON(pool, without_memory_for_a_check_the_item_is_closed, TT_ON_SIM, "all workers' allocations fail")
+{
+	/* law 5 */
+	struct thing *t = NULL;
+	struct shop s;
+	thing_pool *p;
+	tt_pool_stats st;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.check = shop_check;
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(tt_pool_acquire(p, &t));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	EXPECT_CODE(acquire_with_nothing_left(p, &t), TT_ENOMEM);
+	st = stats_of(p);
+	EXPECT_EQ(st.check_failed, 1u);
+	EXPECT_EQ(st.open_failed, 1u);
+	EXPECT_EQ(st.closed, 1u);
+	EXPECT_EQ(s.checks, 0u);
+	EXPECT_EQ(s.closes, 1u);
+	REQUIRE_OK(TT_WITHIN(TT_SEC(100), tt_pool_acquire(p, &t)));
+	EXPECT_EQ(t->number, 2);
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+static int acquire_without_a_keeper(thing_pool *p)
+{
+	struct thing *t = NULL;
+
+	EXPECT_CODE(TT_WITHIN(TT_SEC(100), tt_pool_acquire(p, &t)), TT_ENOMEM);
+	tt_test_fail_nothing();
+	EXPECT_EQ(t, NULL);
+	/* For good: nothing would ever be opened. */
+	EXPECT_CODE(tt_pool_try_acquire(p, &t), TT_ENOMEM);
+	EXPECT_CODE(TT_WITHIN(TT_SEC(100), tt_pool_acquire(p, &t)), TT_ENOMEM);
+	return TT_WITHIN(TT_SEC(100), tt_pool_drain(p));
+}
+
+static int keeper_without_a_stack(const tt_pool_options *o)
+{
+	thing_pool *p;
+
+	TT_GROUP(g);
+	TT_TRY_IN(&g, use_up_what_is_kept(&g));
+	TT_TRY_IN(&g, tt_pool_create(o, &p));
+	tt_test_fail_alloc_after(1); /* the keeper has not begun yet */
+	EXPECT_OK(acquire_without_a_keeper(p));
+	tt_pool_destroy(p);
+	tt_group_cancel(&g);
+	return tt_group_end(&g, 0);
+}
+
+/* A pool whose keeper found no stack lends nothing: it says so to who waits and who comes, and
+ * can be destroyed. */
+TT_TEST_ON(pool, a_pool_without_a_keeper_refuses_all, TT_ON_SIM, "all workers' allocations fail")
+{
+	struct shop s;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	EXPECT_OK(keeper_without_a_stack(&o));
+	EXPECT_EQ(s.live_max, 0u);
+	shop_fini(&s);
+	EXPECT_TASKS_ALIVE(1);
 }
 
 /* ---- all at once ---- */

@@ -299,6 +299,34 @@ TT_TEST_PLAIN(pool_time, nothing_is_lent_past_its_lifetime)
 	tt_test_note("%u lent", lent);
 }
 
+/* Its time is up before the keeper, who sleeps in ticks, has seen it: it is not lent any more. */
+TT_TEST(pool_time, what_has_expired_is_not_lent)
+{
+	/* laws 4, 5 */
+	struct thing *t = NULL;
+	unsigned lent = 0;
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.min_idle = 1;
+	o.lifetime_max = TT_US(10);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	while (s.closes < 20) {
+		if (tt_pool_try_acquire(p, &t) == 0) {
+			EXPECT_LT(tt_now() - t->opened_at, TT_US(10));
+			tt_pool_release(p, t, TT_POOL_KEEP);
+			lent++;
+		}
+		REQUIRE_OK(tt_yield());
+	}
+	EXPECT_GT(lent, 0u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
 /* check_after leaves out what was free only just now. */
 TT_TEST(pool_time, checks_what_was_idle_for_a_while)
 {
@@ -461,6 +489,46 @@ TT_TEST(pool_time, slow_waits_are_reported)
 	shop_fini(&s);
 }
 
+static int waits_under_a_long_name(void *arg)
+{
+	static char name[3000];
+	thing_pool *p = arg;
+	struct thing *t;
+
+	memset(name, 'n', sizeof(name) - 1);
+	TT_TRY(tt_pool_acquire(p, &t));
+	TT_GROUP(g);
+	tt_go_with(&g, &(tt_child_options){ .name = name }, tries, p, 0);
+	TT_TRY_IN(&g, tt_sleep(TT_SEC(2)));
+	tt_pool_release(p, t, TT_POOL_KEEP);
+	return tt_group_end(&g, 0);
+}
+
+/* What does not fit a report is cut off, and it is a whole line all the same. */
+TT_TEST(pool_time, a_report_that_is_too_long_is_cut)
+{
+	/* law 5 */
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.slow_acquire = TT_SEC(1);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 1));
+	text = stderr_of(waits_under_a_long_name, p, &rc);
+	EXPECT_OK(rc);
+	EXPECT_TRUE(HAS(text, "tutti: pool shop: nnnn"));
+	EXPECT_EQ(count_of(text, "\n"), 1u);
+	EXPECT_EQ(text[strlen(text) - 1], '\n');
+	EXPECT_LT(strlen(text), 3000u);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
 static TT_TASK(forgets_to_return, (thing_pool *, p), (struct thing **, ret))
 {
 	return tt_pool_acquire(p, ret);
@@ -543,6 +611,120 @@ TT_TEST(pool_time, a_closed_pool_reports_its_leaks)
 	shop_fini(&s);
 }
 
+/* ---- the stack of who acquired ---- */
+
+struct odd_frame {
+	thing_pool *p;
+	struct thing *t;
+	uintptr_t ret, off; /* the frame's return address; what its pointer is beside the frame */
+};
+
+static __attribute__((noinline)) int acquire_odd(void *arg)
+{
+	struct odd_frame *f = arg;
+
+	return tt_pool_acquire(f->p, &f->t);
+}
+
+/* Calls acquire_odd() with a frame pointer as code that was built without frame pointers leaves
+ * it: to a frame on the stack without a caller, whose return address is f->ret; or beside that. */
+static int call_with_odd_frame(struct odd_frame *f)
+{
+	void *arg = f;
+#if defined(__x86_64__)
+	int rc;
+
+	__asm__ volatile("movq %%rsp, %%r12\n\t"
+	                 "movq %%rbp, %%rbx\n\t"
+	                 "subq $256, %%rsp\n\t" /* below what the compiler keeps under the stack */
+	                 "andq $-64, %%rsp\n\t"
+	                 "movq $0, (%%rsp)\n\t"
+	                 "movq %[ret], 8(%%rsp)\n\t"
+	                 "movq %[ret], 16(%%rsp)\n\t"
+	                 "leaq (%%rsp, %[off]), %%rbp\n\t"
+	                 "callq *%[fn]\n\t"
+	                 "movq %%r12, %%rsp\n\t"
+	                 "movq %%rbx, %%rbp"
+	                 : "=a"(rc), "+D"(arg)
+	                 : [ret] "r"(f->ret), [off] "r"(f->off), [fn] "r"(acquire_odd)
+	                 : "rbx", "r12", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+	                   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc",
+	                   "memory");
+	return rc;
+#elif defined(__aarch64__)
+	register void *x0 __asm__("x0") = arg;
+
+	__asm__ volatile("mov x19, sp\n\t"
+	                 "mov x20, x29\n\t"
+	                 "sub x21, x19, #256\n\t"
+	                 "and x21, x21, #-64\n\t"
+	                 "mov sp, x21\n\t"
+	                 "stp xzr, %[ret], [sp]\n\t"
+	                 "str %[ret], [sp, #16]\n\t"
+	                 "add x29, x21, %[off]\n\t"
+	                 "blr %[fn]\n\t"
+	                 "mov sp, x19\n\t"
+	                 "mov x29, x20"
+	                 : "+r"(x0)
+	                 : [ret] "r"(f->ret), [off] "r"(f->off), [fn] "r"(acquire_odd)
+	                 : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16",
+	                   "x17", "x19", "x20", "x21", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
+	                   "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24",
+	                   "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
+	return (int)(intptr_t)x0;
+#endif
+}
+
+static int hold_from_an_odd_frame(void *arg)
+{
+	struct odd_frame *f = arg;
+
+	TT_TRY(call_with_odd_frame(f));
+	TT_TRY(tt_sleep(TT_SEC(2)));
+	tt_pool_release(f->p, f->t, TT_POOL_KEEP);
+	return 0;
+}
+
+/* How many frames the report of a leak shows. */
+static unsigned frames_shown(thing_pool *p, uintptr_t ret, uintptr_t off)
+{
+	struct odd_frame f = { .p = p, .ret = ret, .off = off };
+	const char *text;
+	int rc;
+
+	text = stderr_of(hold_from_an_odd_frame, &f, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "has held an item for"), 1u);
+	return count_of(text, "    #");
+}
+
+/* The stack is followed up to where its frame pointers are none: beyond the stack, beside a
+ * word, at a frame that returns nowhere. */
+TT_TEST(pool_time, a_stack_without_frame_pointers_is_told_in_part)
+{
+	/* law 5 */
+	const uintptr_t somewhere = (uintptr_t)acquire_odd;
+	unsigned whole;
+	struct shop s;
+	thing_pool *p;
+	tt_pool_options o;
+
+	shop_init(&s);
+	o = shop_options(&s, 1);
+	o.leak_after = TT_SEC(1);
+	REQUIRE_OK(tt_pool_create(&o, &p));
+	REQUIRE_OK(fill(p, 1));
+	whole = frames_shown(p, somewhere, 0);
+	EXPECT_GE(whole, 3u);
+	EXPECT_EQ(frames_shown(p, 0, 0), whole - 1);
+	EXPECT_EQ(frames_shown(p, somewhere, 1), whole - 1);
+	EXPECT_EQ(frames_shown(p, somewhere, (uintptr_t)1 << 62), whole - 1);
+	tt_pool_destroy(p);
+	shop_fini(&s);
+}
+
+/* ---- the end ---- */
+
 struct slow_end {
 	thing_pool *p;
 	tt_semaphore started;
@@ -586,6 +768,42 @@ TT_TEST(pool_time, destroy_names_who_keeps_it_waiting)
 	EXPECT_OK(rc);
 	EXPECT_EQ(count_of(text, "keeps destroy waiting"), 2u);
 	EXPECT_TRUE(HAS(text, "tutti: pool shop: holds_on#"));
+	tt_semaphore_fini(&e.started);
+	shop_fini(&s);
+}
+
+static int destroyed_as_one_leaks(void *arg)
+{
+	struct slow_end *e = arg;
+
+	TT_TRY(tt_sleep(TT_MS(1))); /* to the begin of a tick: both times are in one then */
+	TT_GROUP(g);
+	tt_go(&g, holds_on, e, TT_SEC(8));
+	TT_TRY_IN(&g, tt_semaphore_acquire(&e->started, 1));
+	tt_pool_destroy(e->p);
+	return tt_group_end(&g, 0);
+}
+
+/* One that is found to leak at the moment when destroy would name it is told as both, once each. */
+TT_TEST(pool_time, a_leak_while_destroy_waits_is_told_apart)
+{
+	/* law 5 */
+	struct slow_end e;
+	struct shop s;
+	tt_pool_options o;
+	const char *text;
+	int rc;
+
+	shop_init(&s);
+	o = shop_options(&s, 2);
+	o.leak_after = TT_SEC(5);
+	REQUIRE_OK(tt_pool_create(&o, &e.p));
+	tt_semaphore_init(&e.started, 0);
+	text = stderr_of(destroyed_as_one_leaks, &e, &rc);
+	EXPECT_OK(rc);
+	EXPECT_EQ(count_of(text, "has held an item for 500"), 1u);
+	EXPECT_EQ(count_of(text, "has held an item for"), 1u);
+	EXPECT_EQ(count_of(text, "keeps destroy waiting"), 1u);
 	tt_semaphore_fini(&e.started);
 	shop_fini(&s);
 }

@@ -139,6 +139,197 @@ TT_TEST(flight, keys_are_bytes)
 	store_fini(&s);
 }
 
+/* ---- many that wait, by an event rather than by the clock ---- */
+
+struct gated {
+	user_flight flight;
+	tt_semaphore gate;
+	tt_canceller *victim;
+	unsigned runs;
+	int load_rc;
+	int rc[4];
+	struct user user[4];
+};
+
+static void gated_init(struct gated *s, int load_rc)
+{
+	*s = (struct gated){ .load_rc = load_rc };
+	tt_flight_init(&s->flight);
+	tt_semaphore_init(&s->gate, 0);
+}
+
+static void gated_fini(struct gated *s)
+{
+	tt_flight_fini(&s->flight);
+	tt_semaphore_fini(&s->gate);
+}
+
+static TT_TASK(load_gated, (struct gated *, s), (struct user *, ret))
+{
+	s->runs++;
+	TT_TRY(tt_semaphore_acquire(&s->gate, 1));
+	if (s->victim != NULL)
+		tt_cancel(s->victim); /* on this worker, so that it is in line still when this returns */
+	ret->id = 5;
+	return s->load_rc;
+}
+
+static TT_TASK(gets_gated, (struct gated *, s), (unsigned, i), (tt_key, key))
+{
+	s->rc[i] = tt_flight_do(&s->flight, key, &s->user[i], load_gated, s, &s->user[i]);
+	return 0;
+}
+
+static int all_get(struct gated *s, const tt_key keys[4])
+{
+	TT_GROUP(g);
+	for (unsigned i = 0; i < 4; i++) {
+		tt_go_with(&g, &nearby, gets_gated, s, i, keys[i]);
+		TT_TRY_IN(&g, tt_test_wait_all_parked());
+	}
+	tt_semaphore_release(&s->gate, s->runs);
+	return tt_group_end(&g, 0);
+}
+
+/* The empty key is one like others. */
+TT_TEST(flight, empty_keys_share)
+{
+	const tt_key keys[4] = { { NULL, 0 }, { "", 0 }, { "x", 0 }, { NULL, 0 } };
+	struct gated s;
+
+	gated_init(&s, 3);
+	EXPECT_CODE(all_get(&s, keys), 0);
+	EXPECT_EQ(s.runs, 1u);
+	for (unsigned i = 0; i < 4; i++) {
+		EXPECT_EQ(s.rc[i], 3);
+		EXPECT_EQ(s.user[i].id, 5);
+	}
+	gated_fini(&s);
+}
+
+/* Keys that differ do not share, though they may have one hash: that of each of these is 0. */
+TT_TEST(flight, keys_of_one_hash_do_not_share)
+{
+	static const char zero[10] = "\xd5\x6b\xb9\x53\x42\x87\x08\x36";
+	const tt_key keys[4] = { { zero, 8 }, { zero, 9 }, { zero, 10 }, { "!0IC=VloaY", 10 } };
+	struct gated s;
+
+	gated_init(&s, 3);
+	EXPECT_CODE(all_get(&s, keys), 0);
+	EXPECT_EQ(s.runs, 4u);
+	for (unsigned i = 0; i < 4; i++)
+		EXPECT_EQ(s.user[i].id, 5);
+	gated_fini(&s);
+}
+
+/* "Cancelled", said by one that was not, is a result like any other: nobody takes over. */
+TT_TEST(flight, cancelled_is_a_result_of_who_was_not)
+{
+	const tt_key keys[4] = { { "a", 1 }, { "a", 1 }, { "a", 1 }, { "a", 1 } };
+	struct gated s;
+
+	gated_init(&s, TT_ECANCELED);
+	EXPECT_CODE(all_get(&s, keys), 0);
+	EXPECT_EQ(s.runs, 1u);
+	for (unsigned i = 0; i < 4; i++)
+		EXPECT_CODE(s.rc[i], TT_ECANCELED);
+	gated_fini(&s);
+}
+
+static __attribute__((noinline)) bool stack_stays_zero(void)
+{
+	volatile unsigned char area[2048];
+	bool zero = true;
+
+	for (size_t i = 0; i < sizeof(area); i++)
+		area[i] = 0;
+	if (tt_test_wait_all_parked() < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(area); i++)
+		zero = zero && area[i] == 0;
+	return zero;
+}
+
+/* The one that runs; when it has returned, nobody may write to where its call was. */
+static TT_TASK(gets_and_looks, (struct gated *, s), (bool *, ret_untouched))
+{
+	TT_IGNORE(gets_gated(s, 0, tt_key_text("a")));
+	*ret_untouched = stack_stays_zero();
+	return 0;
+}
+
+static TT_TASK(gets_as_victim, (struct gated *, s))
+{
+	TT_SCOPE(sc, TT_NEVER);
+	s->victim = tt_scope_canceller(&sc);
+	TT_IGNORE(gets_gated(s, 1, tt_key_text("a")));
+	return tt_scope_end(&sc, 0);
+}
+
+static int get_with_a_victim(struct gated *s, bool *ret_untouched)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &nearby, gets_and_looks, s, ret_untouched);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, gets_as_victim, s);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_go_with(&g, &nearby, gets_gated, s, 2, tt_key_text("a"));
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	tt_semaphore_release(&s->gate, 1);
+	return tt_group_end(&g, 0);
+}
+
+/* One that is cancelled while the call ends gets nothing of it, and leaves by itself: from a line
+ * that is gone with the call. */
+TT_TEST(flight, cancelled_as_the_call_ends)
+{
+	/* law 4 */
+	bool untouched = false;
+	struct gated s;
+
+	gated_init(&s, 3);
+	EXPECT_CODE(get_with_a_victim(&s, &untouched), 0);
+	EXPECT_TRUE(untouched);
+	EXPECT_EQ(s.rc[0], 3);
+	EXPECT_CODE(s.rc[1], TT_ECANCELED);
+	EXPECT_EQ(s.user[1].id, 0);
+	EXPECT_EQ(s.rc[2], 3);
+	EXPECT_EQ(s.user[2].id, 5);
+	EXPECT_EQ(s.runs, 1u);
+	tt_canceller_put(s.victim);
+	gated_fini(&s);
+}
+
+static int all_give_up(struct gated *s)
+{
+	TT_GROUP(g);
+	for (unsigned i = 0; i < 3; i++) {
+		tt_go_with(&g, &nearby, gets_gated, s, i, tt_key_text("a"));
+		TT_TRY_IN(&g, tt_test_wait_all_parked());
+	}
+	tt_group_cancel(&g);
+	return tt_group_end(&g, 0);
+}
+
+/* Nobody is left to take over: the call ends, and the key is free. */
+TT_TEST(flight, all_are_cancelled_at_once)
+{
+	/* law 4 */
+	const tt_key keys[4] = { { "a", 1 }, { "a", 1 }, { "a", 1 }, { "a", 1 } };
+	struct gated s;
+
+	gated_init(&s, 3);
+	TT_IGNORE(all_give_up(&s));
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT_CODE(s.rc[i], TT_ECANCELED);
+	EXPECT_EQ(s.runs, 1u);
+	s.runs = 0;
+	EXPECT_CODE(all_get(&s, keys), 0);
+	EXPECT_EQ(s.runs, 1u);
+	EXPECT_EQ(s.rc[3], 3);
+	gated_fini(&s);
+}
+
 /* A failure is everybody's, with its text. */
 TT_TEST(flight, a_failure_is_shared_with_its_text)
 {
@@ -293,5 +484,6 @@ TT_TEST(flight, misuse)
 	EXPECT_ABORTS(TT_IGNORE(tt_flight_do(&no_flight, tt_key_text("ann"), &u, load_again, &s, &u)),
 	              "the flight is not initialised");
 	tt_flight_fini(&no_flight);
+	tt_flight_fini_(NULL);
 	store_fini(&s);
 }
