@@ -131,11 +131,23 @@ static void rwlock_delist(const tt_arm *arm, struct tti_wait_node *n)
 
 static const struct tti_arm_ops rwlock_arm = { .verb = "rwlock", .enlist = rwlock_enlist, .delist = rwlock_delist };
 
+static int try_enter(struct rwlock *l, enum mode mode, struct tt_task *self)
+{
+	int rc;
+
+	enter(l);
+	rc = enter_now(l, mode, self);
+	tti_spin_unlock(&l->lock);
+	return rc;
+}
+
 static int lock(struct rwlock *l, enum mode mode, struct tt_task *self, bool abortable, const char *call)
 {
 	tt_arm arm = { .ops = &rwlock_arm, .object = l, .n = mode };
-	int rc = tti_wait_arm(&arm, abortable);
+	int rc = try_enter(l, mode, self);
 
+	if (rc == TT_EBUSY)
+		rc = tti_wait_arm(&arm, abortable);
 	TT_REQUIRE(rc != TT_EDEADLK, "%s: task %s#%llu writes under this lock already", call, self->name,
 	           (unsigned long long)self->id);
 	return rc;
@@ -183,15 +195,12 @@ tt_rwlock *tt_rwlock_write_shielded_(tt_rwlock *l)
 
 static int try_checked(tt_rwlock *l, enum mode mode, const char *call)
 {
-	struct rwlock *own = from_public(l);
 	struct tt_task *self = tti_current_or_panic(call);
 	int rc;
 
 	if (self == NULL)
 		return TT_EWRONGCTX;
-	enter(own);
-	rc = enter_now(own, mode, self);
-	tti_spin_unlock(&own->lock);
+	rc = try_enter(from_public(l), mode, self);
 	return rc == TT_EDEADLK ? TT_EBUSY : rc;
 }
 
