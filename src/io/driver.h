@@ -106,7 +106,6 @@ struct tti_driver_ops {
 	int (*close)(struct tti_driver *d, int fd);
 	long (*read)(struct tti_driver *d, int fd, void *buf, size_t n, unsigned flags);
 	long (*write)(struct tti_driver *d, int fd, const void *buf, size_t n, unsigned flags);
-	long (*recv_msg)(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags);
 	long (*send_msg)(struct tti_driver *d, int fd, const struct msghdr *m);
 	/* Which of events hold now, with POLLERR and POLLHUP; -EAGAIN when none. */
 	long (*ready)(struct tti_driver *d, int fd, unsigned events);

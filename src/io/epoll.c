@@ -657,16 +657,6 @@ static long driver_write(struct tti_driver *d, int fd, const void *buf, size_t n
 	return rc;
 }
 
-static long driver_recv_msg(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags)
-{
-	struct record *r = record_find(epoll_of(d), fd);
-	long rc = tti_direct_recv_msg(d, fd, m, flags);
-
-	if (r != NULL)
-		note_read(r, rc, 0);
-	return rc;
-}
-
 static long driver_send_msg(struct tti_driver *d, int fd, const struct msghdr *m)
 {
 	struct record *r = record_find(epoll_of(d), fd);
@@ -756,7 +746,6 @@ const struct tti_driver_ops tti_driver_epoll = {
 	.close = tti_direct_close,
 	.read = driver_read,
 	.write = driver_write,
-	.recv_msg = driver_recv_msg,
 	.send_msg = driver_send_msg,
 	.ready = tti_direct_ready,
 	.is_stale = tti_direct_is_stale,

@@ -401,13 +401,24 @@ static int next_opcode(const struct tti_io_op *op, long res)
 {
 	if (op->driver_data[DATA_OPCODE] == IORING_OP_POLL_ADD && op->kind != TTI_IO_POLL)
 		return res >= 0 ? IORING_OP_NOP : -1;
-	if (res == -EAGAIN && op->kind != TTI_IO_POLL)
+	if (res == -EAGAIN)
 		return IORING_OP_POLL_ADD;
 	if (op->kind == TTI_IO_ACCEPT && tti_direct_accept_starved(res) && tti_direct_ready(NULL, op->fd, POLLIN) == -EAGAIN)
 		return IORING_OP_POLL_ADD;
 	if (res == -EINTR || (op->kind == TTI_IO_ACCEPT && tti_direct_accept_again(res)))
 		return IORING_OP_NOP;
 	return -1;
+}
+
+/* A connect by time, since no poll tells when there is room; all others at once. */
+static void op_again(struct uring *u, struct tti_io_op *op, int opcode)
+{
+	if (op->kind == TTI_IO_CONNECT) {
+		busy_add(u, op);
+		return;
+	}
+	op->driver_data[DATA_OPCODE] = (uint64_t)opcode;
+	op_start(u, op);
 }
 
 static void op_complete(struct uring *u, struct tti_io_op *op, long res)
@@ -417,13 +428,8 @@ static void op_complete(struct uring *u, struct tti_io_op *op, long res)
 	u->reaped[op->driver_data[DATA_OPCODE]]++;
 	/* Its cancel was still to be asked for. */
 	tti_list_unlink(&op->link);
-	if (next >= 0 && op->kind == TTI_IO_CONNECT && res == -EAGAIN && !op->cancelled) {
-		busy_add(u, op);
-		return;
-	}
 	if (next >= 0 && !op->cancelled) {
-		op->driver_data[DATA_OPCODE] = (uint64_t)next;
-		op_start(u, op);
+		op_again(u, op, next);
 		return;
 	}
 	if (next >= 0)
@@ -445,6 +451,16 @@ static void op_complete(struct uring *u, struct tti_io_op *op, long res)
 
 /* ---- completions ---- */
 
+static void wake_seen(struct uring *u, bool last)
+{
+	u->base.wakes++;
+	/* acquire: pairs with the exchange in driver_wake(): what a thread did before its wake is
+	 * seen after this poll. */
+	TT_IGNORE(tti_exchange_acquire(&u->woken, 0));
+	if (last)
+		u->wake_armed = false;
+}
+
 static void completion_handle(struct uring *u, uint64_t user_data, long res, uint32_t flags)
 {
 	unsigned tag = user_data & TAG_MASK;
@@ -455,24 +471,13 @@ static void completion_handle(struct uring *u, uint64_t user_data, long res, uin
 		TT_ASSERT(u->in_flight > 0);
 		u->in_flight--;
 	}
-	switch (tag) {
-	case TAG_OP:
+	TT_REQUIRE(tag <= TAG_WAKE, "io_uring: a completion of nothing that was submitted");
+	if (tag == TAG_OP)
 		op_complete(u, (struct tti_io_op *)(uintptr_t)user_data, res);
-		return;
-	case TAG_CANCEL:
+	else if (tag == TAG_CANCEL)
 		u->reaped[IORING_OP_ASYNC_CANCEL]++;
-		return;
-	case TAG_WAKE:
-		u->base.wakes++;
-		/* acquire: pairs with the exchange in driver_wake(): what a thread did before its
-		 * wake is seen after this poll. */
-		TT_IGNORE(tti_exchange_acquire(&u->woken, 0));
-		if (last)
-			u->wake_armed = false;
-		return;
-	default:
-		TT_REQUIRE(false, "io_uring: a completion of nothing that was submitted");
-	}
+	else
+		wake_seen(u, last);
 }
 
 static uint32_t cq_ready(const struct uring *u)
@@ -871,7 +876,6 @@ const struct tti_driver_ops tti_driver_uring = {
 	.close = tti_direct_close,
 	.read = tti_direct_read,
 	.write = tti_direct_write,
-	.recv_msg = tti_direct_recv_msg,
 	.send_msg = tti_direct_send_msg,
 	.ready = tti_direct_ready,
 	.is_stale = tti_direct_is_stale,

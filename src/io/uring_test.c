@@ -321,6 +321,9 @@ static long eager_syscall(long nr, long a, long b, long c, long d, long e, long 
 	rc = tti_env_real.syscall(nr, a, b, c, d, e, f);
 	if (nr == SYS_mmap && f == (long)IORING_OFF_SQES)
 		eager_sqes = (struct io_uring_sqe *)rc;
+	/* What the kernel has taken is not met again. */
+	for (int i = 0; nr == SYS_io_uring_enter && b > 0 && rc == b && i < 32; i++)
+		eager_sqes[i].opcode = IORING_OP_NOP;
 	return rc;
 }
 
@@ -353,6 +356,7 @@ static void what_the_kernel_gives_back_is_polled(void)
 		kit_start(&r, TTI_IO_READ, fds[0], S, buf, sizeof(buf));
 		for (int i = 0; i < turns; i++)
 			kit_poll(0);
+		CHECK_EQ(eager_left, turns == 0);
 		kit_cancel(&r);
 		for (int i = 0; i < 3; i++)
 			kit_poll(0);
@@ -363,6 +367,224 @@ static void what_the_kernel_gives_back_is_polled(void)
 	kit_close(fds[0]);
 	kit_close(fds[1]);
 	kit_shut();
+	tti_env_bind(NULL);
+}
+
+/* ---- results that the kernel gives seldom ---- */
+
+static struct {
+	struct tti_env_ops env;
+	struct io_uring_params params;       /* of the ring made last */
+	char *rings;
+	const struct tti_io_op *op;          /* whose next completion says: */
+	long res;
+	long was;                            /* what it had said */
+	bool done;
+} forge;
+
+static void forge_completion(void)
+{
+	tti_atomic_u32 *head = (tti_atomic_u32 *)(void *)(forge.rings + forge.params.cq_off.head);
+	tti_atomic_u32 *tail = (tti_atomic_u32 *)(void *)(forge.rings + forge.params.cq_off.tail);
+	struct io_uring_cqe *cqes = (struct io_uring_cqe *)(void *)(forge.rings + forge.params.cq_off.cqes);
+
+	/* acquire: pairs with the kernel's release of completions that it has written.
+	 * relaxed: the head is written by this thread only. */
+	for (uint32_t i = tti_load_relaxed(head), end = tti_load_acquire(tail); i != end; i++) {
+		struct io_uring_cqe *c = &cqes[i & (forge.params.cq_entries - 1)];
+
+		if (forge.done || c->user_data != (uintptr_t)forge.op)
+			continue;
+		forge.was = c->res;
+		c->res = (int)forge.res;
+		forge.done = true;
+	}
+}
+
+static long forging_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long rc = tti_env_real.syscall(nr, a, b, c, d, e, f);
+
+	if (nr == SYS_io_uring_setup && rc >= 0)
+		forge.params = *(struct io_uring_params *)b;
+	else if (nr == SYS_mmap && f == (long)IORING_OFF_SQ_RING)
+		forge.rings = (char *)rc;
+	else if (nr == SYS_io_uring_enter && forge.op != NULL)
+		forge_completion();
+	return rc;
+}
+
+static void forge_open(void)
+{
+	memset(&forge, 0, sizeof(forge));
+	forge.env = tti_env_real;
+	forge.env.syscall = forging_syscall;
+	tti_env_bind(&forge.env);
+	kit_open(32);
+}
+
+static void forge_shut(void)
+{
+	CHECK_EQ(tti_uring_in_flight(kit_driver), 1);
+	kit_shut();
+	tti_env_bind(NULL);
+}
+
+/* The operation's next completion says res; call forged() once it had one. */
+static void forge_next(const struct kit_op *k, long res)
+{
+	forge.op = &k->op;
+	forge.res = res;
+	forge.done = false;
+}
+
+static long forged(void)
+{
+	int64_t limit = tti_env_now() + TT_SEC(20);
+
+	while (!forge.done) {
+		kit_poll(TT_MS(50));
+		CHECK(tti_env_now() < limit);
+	}
+	forge.op = NULL;
+	return forge.was;
+}
+
+static void give(int fd, const char *byte)
+{
+	CHECK_EQ(kit_ops->write(kit_driver, fd, byte, 1, S), 1);
+}
+
+/* A receive that the ring holds, and whose completion will say res instead. */
+static void receive_forged(struct kit_op *r, const int fds[2], char *buf, long res)
+{
+	kit_start(r, TTI_IO_READ, fds[0], S, buf, 1);
+	forge_next(r, res);
+	give(fds[1], "x");
+	CHECK_EQ(forged(), 1);
+	CHECK(!r->ended);
+}
+
+/* Interrupted is not ended: the same is asked for again, without a poll before. */
+static void interrupted_operations_are_repeated(void)
+{
+	struct sockaddr_in addr;
+	struct kit_op r;
+	int fds[2], listener, client, server;
+	char buf;
+
+	forge_open();
+	kit_pair(fds);
+	receive_forged(&r, fds, &buf, -EINTR);
+	give(fds[1], "y");
+	CHECK_EQ(kit_finish(&r), 1);
+	CHECK_EQ(buf, 'y');
+	CHECK_EQ(reaped(IORING_OP_RECV), 2);
+	/* A client that is gone before it was taken is nothing that an accept ends with. */
+	listener = kit_listen_tcp(8, &addr);
+	for (int i = 0; i < 2; i++) {
+		client = kit_ops->socket(kit_driver, AF_INET, SOCK_STREAM, 0);
+		if (i == 0) {
+			kit_start(&r, TTI_IO_ACCEPT, listener, S, NULL, 0);
+			forge_next(&r, -ECONNABORTED);
+		}
+		CHECK_EQ(kit_do(TTI_IO_CONNECT, client, S, &addr, sizeof(addr)), 0);
+		server = (int)(i == 0 ? forged() : kit_finish(&r));
+		CHECK(server >= 0);
+		CHECK_EQ(r.ended, i == 1);
+		kit_close(server);
+		kit_close(client);
+	}
+	CHECK_EQ(reaped(IORING_OP_ACCEPT), 2);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 0);
+	kit_close(listener);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	forge_shut();
+}
+
+/* What could not be parked waits for what it needs, a send for room; and a poll for what it was
+ * to wait for. */
+static void each_is_polled_for_its_own_direction(void)
+{
+	static char big[1 << 20], buf[1 << 16];
+	struct kit_op w;
+	int fds[2];
+
+	forge_open();
+	kit_pair(fds);
+	do
+		kit_start(&w, TTI_IO_WRITE, fds[0], S, big, sizeof(big));
+	while (w.at_once);
+	forge_next(&w, -EAGAIN);
+	while (!forge.done)
+		CHECK(kit_do(TTI_IO_READ, fds[1], S, buf, sizeof(buf)) > 0);
+	CHECK(forged() > 0);
+	/* Nothing that could be read brings it on, but room. */
+	while (!w.ended)
+		CHECK(kit_do(TTI_IO_READ, fds[1], S, buf, sizeof(buf)) > 0);
+	CHECK(w.op.result > 0);
+	CHECK_EQ(reaped(IORING_OP_SEND), 2);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 1);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	kit_pair(fds);
+	give(fds[1], "x");
+	kit_start_poll(&w, fds[0], S, POLLIN);
+	forge_next(&w, -EAGAIN);
+	CHECK_EQ(forged(), POLLIN);
+	CHECK_EQ(kit_finish(&w), POLLIN);
+	CHECK_EQ(reaped(IORING_OP_POLL_ADD), 3);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	forge_shut();
+}
+
+/* Law 2, in the turn from the poll to its retry: the poll ended well, and the operation has been
+ * cancelled; it is not asked for again, and takes nothing. */
+static void a_cancel_between_a_poll_and_its_retry(void)
+{
+	struct kit_op r;
+	char buf = '-';
+	int fds[2];
+
+	forge_open();
+	kit_pair(fds);
+	receive_forged(&r, fds, &buf, -EAGAIN);
+	kit_poll(0);
+	kit_cancel(&r);
+	forge_next(&r, POLLIN);
+	CHECK_EQ(forged(), -ECANCELED);
+	CHECK(r.ended);
+	CHECK_EQ(r.op.result, -ECANCELED);
+	CHECK_EQ(reaped(IORING_OP_RECV), 1);
+	give(fds[1], "y");
+	kit_poll(0);
+	CHECK_EQ(kit_do(TTI_IO_READ, fds[0], S, &buf, 1), 1);
+	CHECK_EQ(buf, 'y');
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	forge_shut();
+}
+
+/* A poll that the kernel refuses is the operation's outcome: there is nothing to go on with. */
+static void a_refused_poll_ends_the_operation(void)
+{
+	struct kit_op r;
+	char buf;
+	int fds[2];
+
+	forge_open();
+	kit_pair(fds);
+	receive_forged(&r, fds, &buf, -EAGAIN);
+	forge_next(&r, -ENOMEM);
+	give(fds[1], "y");
+	CHECK(forged() & POLLIN);
+	CHECK(r.ended);
+	CHECK_EQ(r.op.result, -ENOMEM);
+	kit_close(fds[0]);
+	kit_close(fds[1]);
+	forge_shut();
 }
 
 /* More completions than the queue holds are kept by the kernel, and all handed out. */
@@ -642,6 +864,10 @@ static const struct kit_test tests[] = {
 	KIT_BARE(kernel_takes_no_entries),
 	KIT_BARE(completion_overtakes_a_waiting_cancel),
 	KIT_BARE(what_the_kernel_gives_back_is_polled),
+	KIT_BARE(interrupted_operations_are_repeated),
+	KIT_BARE(each_is_polled_for_its_own_direction),
+	KIT_BARE(a_cancel_between_a_poll_and_its_retry),
+	KIT_BARE(a_refused_poll_ends_the_operation),
 	KIT_BARE(completion_queue_overflows),
 	KIT_TEST(idle_turn_is_free),
 	KIT_TEST(one_enter_a_turn),

@@ -32,7 +32,6 @@ static void root_task_exit(struct tt_task *t)
 		tti_error_move(&r->err, &t->err);
 	}
 	r->done = true;
-	tti_wheel_cancel(t->home->wheel, &r->scope.timer);
 	tti_task_put(t);
 	r->on_done(r);
 }

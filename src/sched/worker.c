@@ -57,16 +57,16 @@ static struct tt_task *pick_by_oracle(struct tti_worker *w)
 {
 	struct tti_oracle *o = w->rt->oracle;
 	size_t n = w->ready.len + w->fresh_len, index = n > 1 ? o->choose(o, n, "ready") : 0;
+	struct tti_list *link;
 
 	if (n == 0)
 		return NULL;
 	if (index < w->ready.len)
 		return TTI_CONTAINER_OF(tti_queue_take(&w->ready, index), struct tt_task, ready_link);
 	index -= w->ready.len;
-	TTI_LIST_FOR_EACH (link, &w->fresh)
-		if (index-- == 0)
-			return fresh_take(w, link);
-	return NULL;
+	for (link = w->fresh.next; index > 0; link = link->next)
+		index--;
+	return fresh_take(w, link);
 }
 
 static struct tt_task *pick(struct tti_worker *w)

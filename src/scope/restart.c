@@ -139,8 +139,7 @@ bool tti_restart_wanted(struct tt_task *t)
 	if (x->backoff.max_restarts > 0 && x->restarts >= x->backoff.max_restarts)
 		return false;
 	x->pause = pause_before(&x->backoff, x->restarts);
-	if (x->restarts < UINT32_MAX)
-		x->restarts++;
+	x->restarts += x->restarts < UINT32_MAX; /* it saturates */
 	if (t->rc < 0) {
 		tti_error_set_code(&t->err, t->rc);
 		tti_error_blame(&t->err, t);
@@ -192,7 +191,8 @@ void tti_restart_cancelled(struct tt_task *t, uint32_t bits)
 	struct tti_child_extra *x = tti_extra_of(t);
 	struct tti_home *h = tti_home_here;
 
-	if (x == NULL || x->restart_state != TTI_RESTART_PAUSES || bits == 0)
+	TT_ASSERT(bits != 0); /* nothing is ever taken back */
+	if (x == NULL || x->restart_state != TTI_RESTART_PAUSES)
 		return;
 	/* Not here: the group's list is being walked. */
 	tti_wheel_cancel(h->wheel, &x->timer);

@@ -150,8 +150,7 @@ static void refresh(struct tt_task *t)
 
 static void visit(struct tti_home *h, struct tt_task *t)
 {
-	if (t->state == TTI_TASK_DONE)
-		return;
+	TT_ASSERT(t->state != TTI_TASK_DONE);
 	refresh(t);
 	for (struct tti_scope *s = t->scope; s != t->scope_base; s = s->parent)
 		if (s->kind == TTI_SCOPE_GROUP)
@@ -162,13 +161,12 @@ static void visit(struct tti_home *h, struct tt_task *t)
 void tti_tree_update(struct tt_task *t)
 {
 	struct tti_home *h = tti_home_here;
-	bool walking = h->cancel_work.head != NULL || h->cancel_walking;
 	struct tti_link *n;
 
 	TT_ASSERT(t->home == h);
 	visit_later(h, t);
-	TTI_SOMETIMES(walking, "a cancel comes out of a cancel");
-	if (walking)
+	TTI_SOMETIMES(h->cancel_walking, "a cancel comes out of a cancel");
+	if (h->cancel_walking)
 		return;
 	h->cancel_walking = true;
 	while ((n = tti_queue_pop(&h->cancel_work)) != NULL) {
@@ -200,11 +198,6 @@ static void deadline_passed(struct tti_timer *timer)
 
 /* ---- the outermost block ---- */
 
-static void no_deadline(struct tti_timer *timer)
-{
-	(void)timer;
-}
-
 struct tt_task *tti_root_task(struct tti_scope *s, const struct tt_task_type *type, const void *args,
                               const struct tti_life_ops *life, const char *site)
 {
@@ -217,7 +210,7 @@ struct tt_task *tti_root_task(struct tti_scope *s, const struct tt_task_type *ty
 	s->kind = TTI_SCOPE_ROOT;
 	s->open = true;
 	s->site = site;
-	tti_timer_init(&s->timer, no_deadline);
+	s->timer.deadline = TT_NEVER;
 	t->scope = t->scope_base = s;
 	t->group = NULL;
 	t->life = life;
@@ -276,7 +269,7 @@ int64_t tti_scope_deadline(const struct tti_scope *s)
 {
 	int64_t earliest = TT_NEVER;
 
-	for (; s != NULL && s->kind != TTI_SCOPE_ROOT; s = s->parent) {
+	for (; s != NULL; s = s->parent) {
 		/* Set before anybody below knew the scope, and not changed while it is open. */
 		if (s->timer.deadline < earliest)
 			earliest = s->timer.deadline;
@@ -389,12 +382,14 @@ static const char *why_of(const struct tti_scope *s)
 	}
 }
 
-/* The innermost block around t that is cancelled: its site. */
+/* The innermost block around t that is cancelled: its site. There is one: t was told of it, a flag
+ * stays, and the blocks around a task that runs stay as well. */
 static const char *cancel_origin(const struct tt_task *t, const char **ret_why)
 {
 	bool until_stop = false;
 
-	for (const struct tti_scope *s = t->scope; s != NULL; s = s->parent) {
+	for (const struct tti_scope *s = t->scope;; s = s->parent) {
+		TT_ASSERT(s != NULL);
 		/* acquire: pairs with the release in set_flag(). */
 		uint32_t own = tti_load_acquire(&s->flags);
 
@@ -404,7 +399,6 @@ static const char *cancel_origin(const struct tt_task *t, const char **ret_why)
 			return s->site;
 		}
 	}
-	return "?";
 }
 
 __attribute__((constructor)) static void set_cancel_origin(void)

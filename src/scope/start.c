@@ -110,10 +110,11 @@ static int ready_enlist(const tt_arm *arm, struct tti_wait_node *n, bool may_lin
 	struct tti_child_extra *x = arm->object;
 	int result = TTI_ARM_LINKED;
 
+	TT_ASSERT(may_link); /* it is an arm of no select */
 	tti_spin_lock(&x->lock);
 	if (x->ready != TTI_READY_AWAITED)
 		result = tti_claim_own_node(n, x->rc);
-	else if (may_link)
+	else
 		tti_list_push_back(&x->starters, &n->link);
 	tti_spin_unlock(&x->lock);
 	return result;

@@ -447,15 +447,6 @@ static long sim_write(struct tti_driver *base, int fd, const void *buf, size_t n
 	return tti_sim_traced(sim, "write", (uint64_t)fd, n, tti_sim_try_write(sim, fd, buf, n));
 }
 
-static long sim_recv_msg(struct tti_driver *base, int fd, struct msghdr *m, unsigned flags)
-{
-	struct tti_sim *sim = driver_of(base)->sim;
-
-	if (tti_sim_fd_is_open(sim, fd) && tti_sim_fault(sim, TT_FAULT_RETRY))
-		return tti_sim_traced(sim, "recv msg", (uint64_t)fd, flags, -EAGAIN);
-	return tti_sim_traced(sim, "recv msg", (uint64_t)fd, flags, tti_sim_try_recv_msg(sim, fd, m, flags));
-}
-
 static long sim_send_msg(struct tti_driver *base, int fd, const struct msghdr *m)
 {
 	struct tti_sim *sim = driver_of(base)->sim;
@@ -559,7 +550,6 @@ const struct tti_driver_ops tti_driver_sim = {
 	.close = sim_close,
 	.read = sim_read,
 	.write = sim_write,
-	.recv_msg = sim_recv_msg,
 	.send_msg = sim_send_msg,
 	.ready = sim_ready,
 	.is_stale = sim_is_stale,

@@ -94,10 +94,7 @@ static void record_free(struct tt_task *t)
 		tti_env_free(t);
 		return;
 	}
-	if (t->id == 0) { /* never enrolled, never counted */
-		tti_env_free(t);
-		return;
-	}
+	TT_ASSERT(t->id != 0); /* a record without a number never leaves its plain thread */
 	h->freed++;
 	if (keeps_record(h))
 		tti_stack_push(&h->free_tasks, &t->ready_link);
@@ -166,8 +163,7 @@ void tti_task_enroll(struct tti_home *h, struct tt_task *t)
 
 void tti_task_drop_args(struct tt_task *t)
 {
-	if (t->args == NULL)
-		return;
+	TT_ASSERT(t->args != NULL);
 	if (t->type->drop != NULL)
 		t->type->drop(t->args);
 	free_args(t);

@@ -227,13 +227,6 @@ static long fail_write(struct tti_driver *d, int fd, const void *buf, size_t n, 
 	return rc < 0 ? rc : layer.driver->write(d, fd, buf, n, flags);
 }
 
-static long fail_recv_msg(struct tti_driver *d, int fd, struct msghdr *m, unsigned flags)
-{
-	int rc = call_fails(&op_codes[TTI_IO_RECV_MSG], fd);
-
-	return rc < 0 ? rc : layer.driver->recv_msg(d, fd, m, flags);
-}
-
 static long fail_send_msg(struct tti_driver *d, int fd, const struct msghdr *m)
 {
 	int rc = call_fails(&op_codes[TTI_IO_SEND_MSG], fd);
@@ -352,7 +345,6 @@ static struct tti_driver_ops driver_over(const struct tti_driver_ops *under)
 	ops.close = fail_close;
 	ops.read = fail_read;
 	ops.write = fail_write;
-	ops.recv_msg = fail_recv_msg;
 	ops.send_msg = fail_send_msg;
 	return ops;
 }

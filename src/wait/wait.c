@@ -229,13 +229,8 @@ void tti_require_nobody_waits(const struct tti_list *nodes, const char *call)
 void tti_park(struct tti_waiter *w)
 {
 	struct tt_task *t = w->task;
-	struct tti_home *h;
+	struct tti_home *h = t->home;
 
-	if (t == NULL) {
-		park_thread(w, TT_NEVER);
-		return;
-	}
-	h = t->home;
 	TT_ASSERT(h == tti_home_here);
 	TT_ASSERT(h->current == t);
 	tti_spin_assert_none_held();
@@ -270,7 +265,8 @@ void tti_wait_cancel(struct tt_task *t)
 	struct tti_waiter *w = t->waiting;
 	void (*abort)(struct tti_waiter *);
 
-	if (t->state != TTI_TASK_PARKED || w == NULL || w->abort == NULL)
+	/* Parked, it waits for something: both change together, on this thread. */
+	if (t->state != TTI_TASK_PARKED || w->abort == NULL)
 		return;
 	abort = w->abort;
 	w->abort = NULL;
@@ -281,7 +277,7 @@ void tti_wait_stop(struct tt_task *t)
 {
 	struct tti_waiter *w = t->waiting;
 
-	if (t->state != TTI_TASK_PARKED || w == NULL || w->stop_node == NULL || !tti_claim(w))
+	if (t->state != TTI_TASK_PARKED || w->stop_node == NULL || !tti_claim(w))
 		return;
 	TTI_SOMETIMES(true, "a soft cancel ends a select");
 	w->winner = w->stop_node->arm;
@@ -310,7 +306,7 @@ const char *(*tti_cancel_origin)(const struct tt_task *t, const char **ret_why);
 
 static void report_ignored(const struct tt_task *t)
 {
-	const char *why = "", *site = tti_cancel_origin != NULL ? tti_cancel_origin(t, &why) : "?";
+	const char *why = "", *site = tti_cancel_origin(t, &why);
 	char text[512];
 	int n = snprintf(text, sizeof(text),
 	                 "tutti: task %s#%llu (spawned at %s) ignores its cancel: %u calls in a row gave TT_ECANCELED, "

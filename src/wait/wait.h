@@ -159,8 +159,8 @@ int tti_thread_wait_arm(const struct tt_arm *arm, int64_t deadline);
  * zeros, is fine. */
 void tti_require_nobody_waits(const struct tti_list *nodes, const char *call);
 
-/* Parks the caller until it is woken. Task or plain thread. When the task is cancelled
- * already, or gets cancelled, w->abort is called once. */
+/* Parks the calling task until it is woken. When it is cancelled already, or gets cancelled,
+ * w->abort is called once. Plain threads wait by tti_wait_arm() alone. */
 void tti_park(struct tti_waiter *w);
 
 /* The usual abort: claims the wait with TT_ECANCELED. */

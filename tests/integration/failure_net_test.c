@@ -152,7 +152,7 @@ TT_TEST(net_refusals, of_a_number_that_is_not_open)
 	EXPECT_EQ(OPS->read(driver(), CLOSED, &byte, 1, TTI_IO_SOCKET), TT_EBADF);
 	EXPECT_EQ(OPS->write(driver(), CLOSED, &byte, 1, TTI_IO_SOCKET), TT_EBADF);
 	EXPECT_EQ(OPS->send_msg(driver(), CLOSED, &m), TT_EBADF);
-	EXPECT_EQ(OPS->recv_msg(driver(), CLOSED, &m, 0), TT_EBADF);
+	EXPECT_EQ(perform(TTI_IO_RECV_MSG, CLOSED, &m, 0, 0), TT_EBADF);
 	EXPECT_EQ(OPS->ready(driver(), CLOSED, POLLIN), TT_EBADF);
 	EXPECT_EQ(perform(TTI_IO_READ, CLOSED, &byte, 1, 0), TT_EBADF);
 	EXPECT_EQ(perform(TTI_IO_WRITE, CLOSED, &byte, 1, 0), TT_EBADF);
@@ -333,7 +333,7 @@ TT_TEST(net_refusals, of_one_that_is_not_connected)
 	EXPECT_EQ(OPS->send_msg(driver(), fd, &m), TT_EPIPE);
 	EXPECT_EQ(OPS->send_msg(driver(), un, &m), TT_ENOTCONN);
 	EXPECT_EQ(OPS->read(driver(), fd, &byte, 1, TTI_IO_SOCKET), TT_ENOTCONN);
-	EXPECT_EQ(OPS->recv_msg(driver(), fd, &m, 0), TT_ENOTCONN);
+	EXPECT_EQ(perform(TTI_IO_RECV_MSG, fd, &m, 0, 0), TT_ENOTCONN);
 	EXPECT_EQ(OPS->ready(driver(), fd, POLLIN | POLLOUT), POLLOUT | POLLHUP);
 	end(fd);
 	end(un);
