@@ -190,6 +190,83 @@ TT_TEST(when, the_child_may_own_its_descriptor)
 	tt_fd_close(started[1]);
 }
 
+static TT_TASK(asks_in_spite_of_it, (tt_group *, g), (struct fate *, f))
+{
+	EXPECT_CODE(tt_sleep(TT_NEVER), TT_ECANCELED);
+	EXPECT_CODE(tt_go_when(g, TT_WHEN(.timeout = 1), counts, f), TT_ECANCELED);
+	return 0;
+}
+
+static int cancelled_around(struct fate *f, int *ret_group)
+{
+	TT_SCOPE(s, TT_MS(1));
+	{
+		tt_group_options shared = { .shared = true };
+		TT_GROUP_WITH(g, &shared);
+		tt_go(&g, asks_in_spite_of_it, &g, f);
+		*ret_group = tt_group_end(&g, 3);
+	}
+	return tt_scope_end(&s, 0);
+}
+
+/* What a member asked for in vain is nothing that the group's end would have cut short. */
+TT_TEST(when, a_members_refusal_is_its_own_affair)
+{
+	struct fate f = { 0 };
+	int group = 0;
+
+	EXPECT_OK(cancelled_around(&f, &group));
+	EXPECT_EQ(group, 3);
+	EXPECT_EQ(f.started, 0);
+	EXPECT_EQ(f.dropped, 1);
+}
+
+static TT_TASK(asks_in_time, (tt_group *, g), (struct fate *, f), (int *, ret_asked))
+{
+	int rc = TT_SHIELDED(TT_NEVER, tt_sleep(TT_US(100)));
+
+	if (rc == 0)
+		*ret_asked = tt_go_when(g, TT_WHEN(.timeout = TT_SEC(100)), counts, f);
+	return 0;
+}
+
+static int cancelled_in_time(struct fate *f, int64_t after, int *ret_asked)
+{
+	tt_group_options shared = { .shared = true };
+	tt_child_options elsewhere = { .worker = TT_WORKER(1) };
+
+	TT_GROUP_WITH(g, &shared);
+	tt_go_with(&g, &elsewhere, asks_in_time, &g, f, ret_asked);
+	EXPECT_OK(tt_sleep(after));
+	tt_group_cancel(&g);
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(cancels_on_the_way, (int64_t, after), (unsigned *, accepted))
+{
+	struct fate f = { 0 };
+	int asked = 0, rc = cancelled_in_time(&f, after, &asked);
+
+	*accepted += asked == 0;
+	EXPECT_EQ(f.started, 0);
+	EXPECT_EQ(f.dropped, 1);
+	return rc;
+}
+
+/* A cancel that crosses the request of a member on another worker drops it where it arrives. */
+TT_TEST_PLAIN(when, a_cancel_meets_it_on_its_way)
+{
+	unsigned accepted = 0;
+
+	for (unsigned seed = 0; seed < 300; seed++) {
+		tt_sim_options o = { .seed = seed };
+
+		EXPECT_OK(tt_sim_run_with(&o, cancels_on_the_way, TT_US(98 + seed % 6), &accepted));
+	}
+	EXPECT_GT(accepted, 0u);
+	EXPECT_LT(accepted, 300u);
+}
+
 /* A descriptor that is closed under it starts it: its own call says what happened. */
 static TT_TASK(finds_it_closed, (struct fate *, f, drop_fate), (tt_fd *, fd))
 {
@@ -418,6 +495,27 @@ TT_TEST_ON(when, no_memory_for_the_task_is_the_childs_failure, TT_ON_SIM, "count
 	tt_test_fail_nothing();
 	EXPECT_EQ(f.started + f.dropped, 1);
 	EXPECT_CODE(tt_group_end(&g, 0), TT_ENOMEM);
+}
+
+static TT_TASK(is_brief)
+{
+	return 0;
+}
+
+static int starts_without_memory(void)
+{
+	TT_GROUP(g);
+	EXPECT_OK(tt_go_when(&g, TT_WHEN(.timeout = TT_MS(1)), is_brief));
+	tt_test_fail_alloc_after(1);
+	EXPECT_CODE(tt_sleep(TT_MS(3)), TT_ECANCELED);
+	tt_test_fail_nothing();
+	return tt_group_end(&g, 0);
+}
+
+/* Whether there is a destructor to run or not. */
+TT_TEST_ON(when, no_memory_for_a_task_without_arguments, TT_ON_SIM, "counts allocations")
+{
+	EXPECT_CODE(starts_without_memory(), TT_ENOMEM);
 }
 
 /* ---- cut short everywhere ---- */

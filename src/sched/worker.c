@@ -497,12 +497,11 @@ int tti_runtime_init(struct tti_runtime *rt, unsigned n_workers)
 
 void tti_runtime_fini(struct tti_runtime *rt)
 {
-	if (rt->workers == NULL)
-		return;
 	for (unsigned i = 0; i < rt->n_workers; i++)
 		tti_env_free(rt->workers[i]);
 	tti_env_free(rt->workers);
 	rt->workers = NULL;
+	rt->n_workers = 0;
 }
 
 static unsigned index_of(const struct tti_worker *w)
@@ -529,19 +528,15 @@ int tti_worker_open(struct tti_worker *w)
 	tti_wheel_init(&w->wheel, w->home.now);
 	w->own_fiber = &w->own_fiber_storage;
 	tti_fiber_adopt_thread(w->own_fiber);
-	rc = tti_fiber_pool_init(&w->fibers, &w->rt->arena);
-	if (rc < 0)
-		goto fini_home;
+	/* Only one that makes an arena of its own can fail. */
+	TT_IGNORE(tti_fiber_pool_init(&w->fibers, &w->rt->arena));
 	rc = w->rt->driver_ops->create(&w->home, 0, &w->home.driver);
 	if (rc < 0 && w->rt->fallback_ops != NULL)
 		rc = w->rt->fallback_ops->create(&w->home, 0, &w->home.driver);
-	if (rc < 0)
-		goto fini_fibers;
-	return 0;
-fini_fibers:
-	tti_fiber_pool_fini(&w->fibers);
-fini_home:
-	tti_home_fini(&w->home);
+	if (rc < 0) {
+		tti_fiber_pool_fini(&w->fibers);
+		tti_home_fini(&w->home);
+	}
 	return rc;
 }
 

@@ -15,6 +15,45 @@ TT_CHAN_TYPE(int_chan, int);
 
 static const tt_child_options elsewhere = { .worker = TT_WORKER(1) };
 
+static TT_TASK(sleeps_for_ever)
+{
+	return tt_sleep(TT_NEVER);
+}
+
+/* ---- stacks ---- */
+
+static int hold_stacks(unsigned n)
+{
+	static const tt_child_options here = { .worker = TT_WORKER_HERE, .daemon = true };
+
+	TT_GROUP(g);
+	for (unsigned i = 0; i < n; i++)
+		tt_go_with(&g, &here, sleeps_for_ever);
+	EXPECT_OK(tt_test_wait_all_parked());
+	return tt_group_end(&g, 0);
+}
+
+/* Before it sleeps a worker gives back the stacks of a crowd that is gone, a few at a time: while
+ * there are some it looks again soon, and later when there are none. */
+TT_TEST_ON(worker, stacks_of_a_crowd_go_back, TT_ON_REAL, "the simulator's workers do not sleep")
+{
+	struct tti_worker *w = tti_worker_here();
+	size_t crowd;
+	int64_t next;
+
+	EXPECT_OK(hold_stacks(300));
+	crowd = w->fibers.cached;
+	EXPECT_GE(crowd, (size_t)299);
+	for (int i = 0; i < 1000 && w->fibers.cached == crowd; i++) {
+		w->trim_at = 0;
+		EXPECT_OK(tt_sleep(TT_US(100)));
+	}
+	next = w->trim_at - w->home.now;
+	EXPECT_LT(w->fibers.cached, crowd);
+	EXPECT_GT(w->fibers.cached, (size_t)0);
+	EXPECT_LE(next, TT_MS(10));
+}
+
 /* ---- order ---- */
 
 struct log {

@@ -4,7 +4,9 @@
  * them, what their failures do, and that none is forgotten.
  */
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <tutti/testing.h>
@@ -425,6 +427,87 @@ TT_TEST_PLAIN(background, forgotten_ones_end_together)
 {
 	/* law 9 */
 	EXPECT_TRUE(strstr(stderr_of(leaking_two), " was not destroyed") != NULL);
+}
+
+static void destroyed_while_it_ends(void)
+{
+	tt_background *b;
+
+	REQUIRE_OK(tt_background_create(NULL, &b));
+	EXPECT_OK(tt_spawn_into(b, ends_slowly));
+	EXPECT_OK(tt_test_wait_all_parked());
+	EXPECT_OK(tt_spawn_into(b, fails, TT_EPROTO));
+	EXPECT_OK(tt_test_wait_all_parked());
+	tt_background_destroy(b);
+}
+
+/* A failure is ending it when destroy comes: that waits for the slow ones as well. */
+TT_TEST(background, destroyed_while_a_failure_ends_it)
+{
+	reset();
+	EXPECT_TRUE(strstr(stderr_of(destroyed_while_it_ends), "no luck") != NULL);
+	EXPECT_EQ(counted(&ended), 1u);
+	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(fails_in_time, (int64_t, after))
+{
+	TT_TRY(tt_sleep(after));
+	return tt_fail(TT_EPROTO, "no luck");
+}
+
+static TT_TASK(destroys_in_time, (int64_t, after))
+{
+	tt_background *b;
+
+	TT_TRY(tt_background_create(NULL, &b));
+	TT_TRY(tt_spawn_into_with(b, &elsewhere, fails_in_time, after));
+	TT_TRY(tt_sleep(TT_US(100)));
+	tt_background_destroy(b);
+	return 0;
+}
+
+/* The failure of a child and destroy reach the keeper in one turn, in either order: it is woken
+ * once, and goes by the first. */
+TT_TEST_PLAIN(background, failure_and_destroy_race)
+{
+	/* law 4 */
+	for (unsigned seed = 0; seed < 200; seed++) {
+		tt_sim_options o = { .seed = seed, .quiet = true };
+
+		EXPECT_OK(tt_sim_run_with(&o, destroys_in_time, TT_US(98 + seed % 4)));
+	}
+}
+
+static const struct tti_env_ops *env_before;
+
+static long no_map(long nr, long a, long b, long c, long d, long e, long f)
+{
+	return nr == SYS_mmap ? -ENOMEM : env_before->syscall(nr, a, b, c, d, e, f);
+}
+
+/* Their keepers use up the stacks that are mapped. */
+#define CROWD_MAX 4096
+
+/* Its keeper is a task: where no stack can be mapped there is none, and nothing is left of it. */
+TT_TEST(background, without_a_stack_for_its_keeper)
+{
+	static tt_background *crowd[CROWD_MAX];
+	struct tti_env_ops ops = *tti_env_here;
+	unsigned n = 0;
+	int rc = 0;
+
+	env_before = tti_env_here;
+	ops.syscall = no_map;
+	tti_env_bind(&ops);
+	while (n < CROWD_MAX && (rc = tt_background_create(NULL, &crowd[n])) == 0)
+		n++;
+	tti_env_bind(env_before);
+	EXPECT_CODE(rc, TT_ENOMEM);
+	EXPECT_TASKS_ALIVE(1 + n);
+	while (n > 0)
+		tt_background_destroy(crowd[--n]);
+	EXPECT_TASKS_ALIVE(1);
 }
 
 /* Without memory nothing is made, and destructors run. */

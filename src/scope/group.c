@@ -444,7 +444,8 @@ static int spawn_refused(struct tti_group *g, struct tt_task *t, bool owner, int
 	tti_task_drop_args(t);
 	tti_task_move(t, TTI_TASK_DONE);
 	t->rc = code;
-	if (owner && code == TT_ECANCELED && (tti_group_effective(g) & TTI_CANCELLED) != 0)
+	TT_ASSERT(!owner || code == TT_ECANCELED);
+	if (owner && (tti_group_effective(g) & TTI_CANCELLED) != 0)
 		g->n_cancelled++;
 	else if (owner)
 		child_failed(g, t);

@@ -34,10 +34,7 @@ void tti_idle_ready(struct tti_idle *i)
 	struct tti_group *g = i->group;
 
 	tti_list_unlink(&i->link);
-	if ((g->propagated & TTI_CANCELLED) != 0) {
-		i->cancel(i);
-		return;
-	}
+	TT_ASSERT((g->propagated & TTI_CANCELLED) == 0); /* it would have been told */
 	tti_list_push_back(&g->idle_ready, &i->link);
 	tti_idle_start_ready(g);
 	TTI_SOMETIMES(!tti_list_empty(&g->idle_ready), "an idle child is to start, and waits for room");

@@ -29,8 +29,8 @@ struct tti_idle {
 TT_MUST_USE int tti_idle_begin(struct tti_group *g, struct tti_idle *i, const char *site);
 /* A cancel reaches it from now on; if the group is cancelled already, before this returns. */
 void tti_idle_link(struct tti_idle *i);
-/* start() is called now, or once there is a place under max_children, oldest first; or, after
- * a cancel of the group, cancel(). */
+/* start() is called now, or once there is a place under max_children, oldest first; or cancel(),
+ * when the group is cancelled before. Not after cancel(). */
 void tti_idle_ready(struct tti_idle *i);
 /* Makes the task of a copy of args, which it owns whatever happens: without memory they are
  * dropped, and the failure is the group's. i is the caller's again. */

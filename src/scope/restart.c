@@ -181,9 +181,12 @@ void tti_restart_wait(struct tt_task *t)
 	struct tti_child_extra *x = tti_extra_of(t);
 	struct tti_home *h = tti_home_here;
 
+	/* What ends the group keeps a child from being DUE, and nothing comes in between: only a child
+	 * that was told to end has a message under way. */
+	TT_ASSERT(!is_over(t));
 	x->restart_state = TTI_RESTART_PAUSES;
 	tti_timer_init(&x->timer, pause_over);
-	tti_wheel_arm(h->wheel, &x->timer, is_over(t) ? h->now : tti_deadline_after(h, x->pause));
+	tti_wheel_arm(h->wheel, &x->timer, tti_deadline_after(h, x->pause));
 }
 
 void tti_restart_cancelled(struct tt_task *t, uint32_t bits)

@@ -4,11 +4,13 @@
  * failure and a cancel do on the way.
  */
 #include <string.h>
+#include <sys/syscall.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
 #include "base/atomic.h"
+#include "env/env.h"
 
 static const tt_child_options elsewhere = { .worker = TT_WORKER(1) };
 static const tt_child_options nearby = { .worker = TT_WORKER_HERE };
@@ -402,6 +404,143 @@ TT_TEST(start, cancel_and_ready_race)
 	rc = tt_group_end(&g, rc);
 	EXPECT_OK(rc);
 	EXPECT_TASKS_ALIVE(1);
+}
+
+static TT_TASK(fails_in_time, (int64_t, after))
+{
+	TT_TRY(tt_sleep(after));
+	return tt_fail(TT_EIO, "in time");
+}
+
+static TT_TASK(gives_up_in_time, (tt_group *, g), (const tt_child_options *, where), (int *, ret_rc))
+{
+	*ret_rc = TT_WITHIN(TT_US(100), tt_start_with(g, where, fails_in_time, TT_US(100)));
+	return 0;
+}
+
+static int gives_up(const tt_child_options *member, const tt_child_options *where, int *ret_rc)
+{
+	tt_group_options o = { .shared = true };
+
+	TT_GROUP_WITH(g, &o);
+	tt_go_with(&g, member, gives_up_in_time, &g, where, ret_rc);
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(gives_up_anywhere, (unsigned, i), (unsigned *, told))
+{
+	int rc = 0, group = gives_up(everywhere[i / 2], everywhere[i % 2], &rc);
+
+	if (rc == TT_EIO && group == 0)
+		told[0]++;
+	else if ((rc == TT_ETIMEDOUT || rc == TT_ECANCELED) && group == TT_EIO) /* the group fails around the member */
+		told[1]++;
+	else if (rc == TT_ETIMEDOUT && group == 0)
+		told[2]++;
+	else
+		return tt_fail(TT_EPROTO, "start %d, group %d", rc, group);
+	return 0;
+}
+
+/* A failure and the starter's deadline at the same moment: it is told once, to the starter or, when
+ * that has given up already, to the group; and a child that is cut short first has failed at
+ * nothing. The order that the group's worker ends the child before it hears of the giving up,
+ * included. */
+TT_TEST_PLAIN(start, a_failure_while_the_starter_gives_up_is_told_once)
+{
+	unsigned told[3] = { 0 };
+
+	for (unsigned seed = 0; seed < 1000; seed++) {
+		tt_sim_options o = { .seed = seed, .quiet = true };
+
+		EXPECT_OK(tt_sim_run_with(&o, gives_up_anywhere, seed % 4, told));
+	}
+	for (int i = 0; i < 3; i++)
+		EXPECT_GT(told[i], 0u);
+}
+
+static TT_TASK(starts_from_a_job, (tt_group *, g), (struct state *, s))
+{
+	return tt_start(g, owns, s);
+}
+
+static int job_starts(struct state *s)
+{
+	tt_group_options o = { .shared = true };
+	int rc;
+
+	TT_GROUP_WITH(g, &o);
+	rc = tt_blocking(starts_from_a_job, &g, s);
+	EXPECT_OK(tt_group_end(&g, 0));
+	return rc;
+}
+
+/* A pool job is no task that could wait for one. */
+TT_TEST(start, not_from_a_pool_job)
+{
+	struct state s = { .said = 0 };
+
+	EXPECT_CODE(job_starts(&s), TT_EWRONGCTX);
+	EXPECT_TRUE(s.dropped);
+}
+
+/* ---- ready before anybody waits ---- */
+
+static struct {
+	struct tti_env_ops env;              /* of the worker that starts; over: */
+	const struct tti_env_ops *under;
+	tti_atomic_u32 ready;                /* the child has said so */
+	unsigned held;                       /* wakes of another worker after which it was waited for */
+} early;
+
+/* Wakes the worker of the child, and comes back when the child is ready. */
+static long wake_and_wait(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long rc = early.under->syscall(nr, a, b, c, d, e, f);
+
+	if (nr != SYS_write)
+		return rc;
+	/* acquire: pairs with the release in ready_early(). */
+	while (tti_load_acquire(&early.ready) == 0)
+		TT_IGNORE(early.under->futex_wait(&early.ready, 0, TT_NEVER));
+	early.held++;
+	return rc;
+}
+
+static TT_TASK(ready_early)
+{
+	TT_TRY(tt_ready());
+	/* release: pairs with the acquire in wake_and_wait(). */
+	tti_store_release(&early.ready, 1);
+	tti_env_futex_wake(&early.ready, 1);
+	return 0;
+}
+
+static int starts_early(void)
+{
+	int rc;
+
+	TT_GROUP(g);
+	/* relaxed: the child is not started yet. */
+	tti_store_relaxed(&early.ready, 0);
+	early.under = tti_env_bind(&early.env);
+	rc = tt_start_with(&g, &elsewhere, ready_early);
+	tti_env_bind(early.under);
+	return tt_group_end(&g, rc);
+}
+
+/* A child on another worker may be ready before its starter begins to wait. The starter is held
+ * back in the call that wakes that worker, which it makes only while the worker sleeps. */
+TT_TEST_ON(start, a_word_before_the_wait_counts, TT_ON_REAL, "two workers at the same time")
+{
+	if (tt_worker_count() < 2)
+		tt_test_skip("one worker");
+	early.env = *tti_env_here;
+	early.env.syscall = wake_and_wait;
+	while (early.held == 0) {
+		EXPECT_OK(tt_sleep(TT_US(100)));
+		EXPECT_OK(starts_early());
+	}
 }
 
 /* ---- tt_call_on ---- */

@@ -167,7 +167,38 @@ static int ignore_a_stop(const char **said)
 	return tt_group_end(&g, 0);
 }
 
-/* The report names the block and says how it came about. Once a task, so in four of them. */
+/* It was asked to stop as well, but that is no cancel to whoever is not TT_UNTIL_STOP. */
+static int ignore_the_clock_around_a_stop(const char **said)
+{
+	TT_SCOPE(s, -1);
+	{
+		TT_GROUP(g);
+		tti_scope_stop((struct tti_scope *)(void *)&g);
+		*said = ignore_cancel();
+		EXPECT_OK(tt_group_end(&g, 0));
+	}
+	return tt_scope_end(&s, 0);
+}
+
+static TT_TASK(sleeps_and_ignores, (const char **, said))
+{
+	TT_IGNORE(tt_sleep(TT_NEVER));
+	*said = ignore_cancel();
+	return 0;
+}
+
+static int ignored_by_a_child(const tt_child_options *where, const char **said)
+{
+	TT_SCOPE(s, TT_MS(1));
+	{
+		TT_GROUP(g);
+		tt_go_with(&g, where, sleeps_and_ignores, said);
+		EXPECT_OK(tt_group_end(&g, 0));
+	}
+	return tt_scope_end(&s, 0);
+}
+
+/* The report names the block and says how it came about. Once a task, so in five of them. */
 typedef int ignoring(const char **said);
 
 static TT_TASK(reports, (ignoring *, how), (const char **, said))
@@ -195,6 +226,22 @@ TT_TEST(kernel, who_ignores_its_cancel_is_told_why)
 	EXPECT_TRUE(strstr(said, " ran out of time\n") != NULL);
 	EXPECT_OK(report_of(ignore_a_stop, &said));
 	EXPECT_TRUE(strstr(said, " was asked to stop\n") != NULL);
+	EXPECT_OK(report_of(ignore_the_clock_around_a_stop, &said));
+	EXPECT_TRUE(strstr(said, " ran out of time\n") != NULL);
+}
+
+/* Why is written on the worker of the block's owner, and read nowhere else. */
+TT_TEST(kernel, who_ignores_a_cancel_from_another_worker_is_told_of_it)
+{
+	tt_child_options here = { .worker = TT_WORKER_HERE };
+	tt_child_options next = { .worker = TT_WORKER((unsigned)tt_worker_index() + 1) };
+	bool same = tt_worker_count() == 1;
+	const char *said = "";
+
+	EXPECT_OK(ignored_by_a_child(&here, &said));
+	EXPECT_TRUE(strstr(said, " ran out of time\n") != NULL);
+	EXPECT_OK(ignored_by_a_child(&next, &said));
+	EXPECT_TRUE(strstr(said, same ? " ran out of time\n" : " was cancelled\n") != NULL);
 }
 
 static TT_TASK(counts_turns, (unsigned *, turns))
@@ -397,6 +444,81 @@ TT_TEST(kernel, a_success_and_the_owners_code)
 	EXPECT_CODE(first_success(3), 3);
 }
 
+static TT_TASK(succeeds_in_spite_of_it)
+{
+	TT_IGNORE(TT_SHIELDED(TT_NEVER, tt_sleep(TT_MS(2))));
+	return 6;
+}
+
+static int two_successes(void)
+{
+	TT_GROUP_WITH(g, &(tt_group_options){ .policy = TT_FIRST_SUCCESS });
+	tt_go(&g, succeeds_slowly);
+	tt_go(&g, succeeds_in_spite_of_it);
+	return tt_group_end(&g, 0);
+}
+
+static int no_success(int rc)
+{
+	TT_GROUP_WITH(g, &(tt_group_options){ .policy = TT_FIRST_SUCCESS });
+	return tt_group_end(&g, rc);
+}
+
+/* The first success stays, whoever succeeds after it; without children the owner's code does. */
+TT_TEST_ON(kernel, the_first_success_is_the_first, TT_ON_SIM, "one of two is slower")
+{
+	EXPECT_EQ(two_successes(), 5);
+	EXPECT_OK(no_success(0));
+	EXPECT_EQ(no_success(4), 4);
+}
+
+static int start_in_a_cancelled_block(unsigned max_children)
+{
+	TT_GROUP_WITH(g, &(tt_group_options){ .max_children = max_children });
+	{
+		TT_SCOPE(s, -1);
+		TT_IGNORE(tt_go(&g, brief));
+		EXPECT_CODE(tt_scope_end(&s, TT_ECANCELED), max_children > 0 ? TT_ECANCELED : TT_ETIMEDOUT);
+	}
+	return tt_group_end(&g, 0);
+}
+
+/* Where room has to be waited for, a cancel inside the group refuses the child, and the group,
+ * which is not cancelled, has failed by that; where there is room for all nothing is refused. */
+TT_TEST(kernel, a_child_refused_by_a_cancel_inside_its_group_has_failed)
+{
+	EXPECT_CODE(start_in_a_cancelled_block(2), TT_ECANCELED);
+	EXPECT_OK(start_in_a_cancelled_block(0));
+}
+
+static TT_TASK(starts_without_memory, (tt_group *, g), (int *, ret_rc))
+{
+	unsigned sum = 0;
+	struct large l;
+
+	memset(&l, 2, sizeof(l));
+	tt_test_fail_alloc_at(1);
+	*ret_rc = tt_go(g, sums, l, &sum);
+	tt_test_fail_nothing();
+	return 0;
+}
+
+static int member_without_memory(int *ret_rc)
+{
+	TT_GROUP_WITH(g, &(tt_group_options){ .shared = true });
+	tt_go(&g, starts_without_memory, &g, ret_rc);
+	return tt_group_end(&g, 0);
+}
+
+/* What a member could not start is the member's own affair. */
+TT_TEST(kernel, a_member_without_memory_does_not_fail_its_group)
+{
+	int rc = 0;
+
+	EXPECT_OK(member_without_memory(&rc));
+	EXPECT_CODE(rc, TT_ENOMEM);
+}
+
 struct runs {
 	unsigned n, wanted;
 };
@@ -462,6 +584,28 @@ TT_TEST(kernel, a_refused_call_drops_its_arguments)
 }
 
 /* ---- background ---- */
+
+static TT_TASK(spawns_from_a_job, (tt_background *, b), (unsigned *, n))
+{
+	return tt_spawn_into(b, owns, n);
+}
+
+/* A record that was made and refused on a plain thread was never counted as a task's. */
+TT_TEST(kernel, a_job_that_is_refused_leaves_the_count_of_tasks)
+{
+	struct stderr_capture c = stderr_capture_begin();
+	tt_background *b;
+	unsigned n = 0;
+
+	REQUIRE_OK(tt_background_create(NULL, &b));
+	EXPECT_OK(tt_spawn_into(b, fails));
+	EXPECT_OK(tt_test_wait_all_parked());
+	EXPECT_CODE(tt_blocking(spawns_from_a_job, b, &n), TT_ECANCELED);
+	EXPECT_EQ(n, 1u);
+	tt_background_destroy(b);
+	stderr_capture_end(&c);
+	EXPECT_TASKS_ALIVE(1);
+}
 
 static TT_TASK(fails_when_cancelled)
 {
