@@ -71,6 +71,49 @@ static TT_TASK(writes, (tt_notify *, start), (struct log *, l), (char, c), (int,
 	return 0;
 }
 
+struct race {
+	int first, runners;
+};
+
+static TT_TASK(runs_in_a_race, (struct race *, r), (int, number))
+{
+	if (r->runners++ == 0)
+		r->first = number;
+	return 0;
+}
+
+static int races(struct race *r)
+{
+	static const tt_child_options here = { .worker = TT_WORKER_HERE };
+
+	TT_GROUP(g);
+	for (int i = 0; i < 3; i++)
+		tt_go_with(&g, &here, runs_in_a_race, r, i);
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(race_often, (unsigned *, first))
+{
+	for (int i = 0; i < 200; i++) {
+		struct race r = { .runners = 0 };
+
+		TT_TRY(races(&r));
+		EXPECT_EQ(r.runners, 3);
+		first[r.first]++;
+	}
+	return 0;
+}
+
+/* In the simulator each of those that have not begun may be the next. */
+TT_TEST_PLAIN(worker, the_simulator_picks_any)
+{
+	unsigned first[3] = { 0 };
+
+	EXPECT_OK(tt_sim_run(tt_test_seed(), race_often, first));
+	for (int i = 0; i < 3; i++)
+		EXPECT_GT(first[i], 0u);
+}
+
 /* Woken and yielded tasks take turns, oldest first. */
 TT_TEST_ON(worker, tasks_take_turns, TT_ON_REAL, "the simulator picks any")
 {

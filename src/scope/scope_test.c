@@ -344,6 +344,44 @@ TT_TEST(scope, soft_cancel_is_seen_only_where_asked_for)
 	EXPECT_EQ(arm_b, 1);
 }
 
+static TT_TASK(takes_or_stops, (int_chan *, ch), (int *, ret_arm), (int *, ret_item))
+{
+	*ret_arm = tt_select(TT_ON_RECV(ch, ret_item), TT_ON_STOP());
+	return 0;
+}
+
+/* The stop is on its way to the other worker when the item claims the wait, and arrives before it. */
+static int stop_and_send(int_chan *ch, int *ret_arm, int *ret_item)
+{
+	TT_GROUP(g);
+	tt_go_with(&g, &elsewhere, takes_or_stops, ch, ret_arm, ret_item);
+	TT_TRY_IN(&g, tt_test_wait_all_parked());
+	stop_softly(NULL);
+	TT_TRY_IN(&g, tt_try_send(ch, &(int){ 7 }));
+	return tt_group_end(&g, 0);
+}
+
+static TT_TASK(stops_and_sends)
+{
+	int arm = -1, item = 0;
+	int_chan ch;
+
+	TT_TRY(tt_chan_init(&ch, 1));
+	EXPECT_OK(stop_and_send(&ch, &arm, &item));
+	EXPECT_EQ(arm, 0);
+	EXPECT_EQ(item, 7);
+	tt_chan_fini(&ch);
+	return 0;
+}
+
+/* A stop that finds its wait claimed by an item changes nothing: the item is received. */
+TT_TEST_PLAIN(scope, a_stop_leaves_an_item_that_was_handed_over)
+{
+	/* law 4 */
+	for (unsigned seed = 0; seed < tt_test_seeds(20); seed++)
+		EXPECT_OK(tt_sim_run(seed, stops_and_sends));
+}
+
 static int group_of_one(void)
 {
 	TT_GROUP(g);
