@@ -257,7 +257,8 @@ static TT_TASK(cancels_on_the_way)
  * it, is dropped on its arrival. */
 TT_TEST_PLAIN(when, a_cancel_meets_it_on_its_way)
 {
-	for (unsigned seed = 0; seed < 20; seed++)
+	/* laws 9, 11 */
+	for (unsigned seed = 0; seed < tt_test_seeds(20); seed++)
 		EXPECT_OK(tt_sim_run(seed, cancels_on_the_way));
 }
 

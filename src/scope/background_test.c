@@ -478,7 +478,7 @@ static TT_TASK(destroys_many_in_time)
  * once, and goes by the first. */
 TT_TEST_PLAIN(background, failure_and_destroy_race)
 {
-	/* law 4 */
+	/* laws 4, 9 */
 	for (unsigned seed = 0; seed < tt_test_seeds(10); seed++) {
 		tt_sim_options o = { .seed = seed, .quiet = true };
 

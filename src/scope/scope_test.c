@@ -377,7 +377,7 @@ static TT_TASK(stops_and_sends)
 /* A stop that finds its wait claimed by an item changes nothing: the item is received. */
 TT_TEST_PLAIN(scope, a_stop_leaves_an_item_that_was_handed_over)
 {
-	/* law 4 */
+	/* laws 4, 5, 9 */
 	for (unsigned seed = 0; seed < tt_test_seeds(20); seed++)
 		EXPECT_OK(tt_sim_run(seed, stops_and_sends));
 }

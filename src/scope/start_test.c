@@ -457,6 +457,7 @@ static TT_TASK(gives_up_everywhere, (unsigned *, told))
  * included. */
 TT_TEST_PLAIN(start, a_failure_while_the_starter_gives_up_is_told_once)
 {
+	/* laws 4, 5, 9, 11 */
 	unsigned told[3] = { 0 }, seeds = tt_test_seeds(SEEDS_DEFAULT);
 
 	for (unsigned seed = 0; seed < seeds; seed++) {
