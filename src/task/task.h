@@ -165,8 +165,9 @@ struct tti_home {
  * thread; the simulator switches this with them. */
 extern __thread struct tti_home *tti_home_here;
 
-/* now + timeout without overflow, for now is not negative; TT_NEVER stays, negative timeouts are the past. Counts from
- * the clock itself, not from the time of this turn: the task may have computed since. */
+/* now + timeout without overflow, for now is not negative; TT_NEVER stays, negative timeouts are the
+ * past. Counts from the clock itself, not from the time of this turn: the task may have computed
+ * since. */
 static inline int64_t tti_deadline_after(const struct tti_home *h, int64_t timeout)
 {
 	int64_t now = timeout > 0 && timeout != TT_NEVER ? tti_env_now() : h->now, deadline;
