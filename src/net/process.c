@@ -238,20 +238,23 @@ static int wait_ready(struct tti_fd_call *c, bool abortable)
 }
 
 /* In a call on the pidfd. One that has ended and has no status yet is held by somebody's debugger;
- * nothing tells when that lets go. */
+ * nothing tells when that lets go. A close, which is not abortable, cannot give up either when
+ * the kernel has no memory to tell it of the end: it looks. */
 static int wait_ended(struct tt_process *p, struct tti_fd_call *c, bool abortable, int *ret_status)
 {
-	bool ready = false;
+	bool looks = false;
 	int rc, waited = 0;
 
 	while ((rc = peek(p, c, ret_status)) == TT_EAGAIN && waited == 0) {
-		if (!ready)
-			waited = wait_ready(c, abortable);
+		if (!looks && abortable)
+			waited = wait_ready(c, true);
+		else if (!looks)
+			TT_IGNORE(wait_ready(c, false));
 		else if (tti_fd_is_closing(c))
 			waited = TT_EBADF;
 		else
 			waited = tti_pause_until(tti_env_now() + LOOK_EVERY, abortable);
-		ready = true;
+		looks = true;
 	}
 	return waited < 0 ? waited : rc;
 }

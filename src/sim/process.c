@@ -103,11 +103,18 @@ static TT_TASK(sim_child, (struct child *, c))
 	tt_fd *fds[TTI_STREAMS];
 	int rc = STATUS_NO_MEMORY;
 
+	tti_sim_here->child_begins = false;
 	if (name_streams(c, fds))
 		rc = c->program->run(c->argv, fds[TTI_STDIN], fds[TTI_STDOUT], fds[TTI_STDERR]);
 	for (int i = 0; i < TTI_STREAMS; i++)
 		tti_fd_close_if_open(fds[i]);
 	return rc;
+}
+
+/* What its task has before it runs, a stack, is the child's own already. */
+static bool child_begin(struct tt_task *t)
+{
+	return tti_sim_here->child_begins = tti_root_task_begin(t);
 }
 
 static void child_exit(struct tt_task *t)
@@ -116,6 +123,7 @@ static void child_exit(struct tt_task *t)
 	struct tti_sim *sim = tti_sim_here;
 	int rc = t->rc;
 
+	sim->child_begins = false; /* no stack: it never ran */
 	tti_task_put(t);
 	for (int i = 0; i < TTI_STREAMS; i++)
 		if (c->numbers[i] >= 0)
@@ -126,7 +134,7 @@ static void child_exit(struct tt_task *t)
 	tti_sim_event_set(sim, c->pidfd);
 }
 
-static const struct tti_life_ops child_life = { .start = tti_root_task_begin, .exit = child_exit };
+static const struct tti_life_ops child_life = { .start = child_begin, .exit = child_exit };
 
 /* ---- start ---- */
 
@@ -374,7 +382,7 @@ bool tti_sim_in_child(const struct tti_sim *sim)
 {
 	const struct tt_task *t = tti_current();
 
-	return t != NULL && child_of(sim, t) != NULL;
+	return sim->child_begins || (t != NULL && child_of(sim, t) != NULL);
 }
 
 void tt_sim_catch_sigterm(void)
@@ -399,6 +407,15 @@ static int sim_status(int pidfd, bool take, int *ret_status)
 	*ret_status = c->status;
 	c->taken = take;
 	return 0;
+}
+
+unsigned tti_sim_children_left(const struct tti_sim *sim)
+{
+	unsigned left = 0;
+
+	TTI_LIST_FOR_EACH (n, &sim->children)
+		left += !TTI_CONTAINER_OF(n, struct child, link)->taken;
+	return left;
 }
 
 void tti_sim_children_init(struct tti_sim *sim)

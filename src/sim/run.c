@@ -632,6 +632,8 @@ static void check_nothing_left(struct tti_sim *sim)
 		tti_sim_fail(sim, "%lld task records are left; was a tt_task_put forgotten?", (long long)live);
 	if (sim->net.open_fds != 0)
 		tti_sim_fail(sim, "%u descriptors are left open", sim->net.open_fds);
+	if (tti_sim_children_left(sim) != 0)
+		tti_sim_fail(sim, "%u children are left: ended or not, nobody took them away", tti_sim_children_left(sim));
 }
 
 static void close_runtime(struct tti_sim *sim)

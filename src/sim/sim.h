@@ -213,8 +213,10 @@ int tti_sim_file_close(struct tti_sim *sim, int fd);
 /* ---- process.c ---- */
 
 extern const struct tti_process_ops tti_sim_process_ops;
-/* The running task is a child's: its memory and its calls are not the program's. */
+/* The running task is a child's, or about to run: its memory and its calls are not the program's. */
 bool tti_sim_in_child(const struct tti_sim *sim);
+/* Children that ended, or run, and whom nobody took away: zombies. */
+unsigned tti_sim_children_left(const struct tti_sim *sim);
 void tti_sim_children_init(struct tti_sim *sim);
 void tti_sim_children_fini(struct tti_sim *sim);
 
@@ -296,6 +298,7 @@ struct tti_sim {
 	struct tti_sim_files files;
 	struct tti_list children;            /* process.c; of this run, also those that ended */
 	unsigned n_children;
+	bool child_begins;                   /* its task is given a stack just now */
 	struct tti_sim_schedule schedule;
 	struct tti_sim_oracle oracle;
 	struct tti_rng entropy;

@@ -6,7 +6,7 @@
  *
  * Invariants  A slot without a process has pid 0. What a run found is in the slot's memory,
  *             which both processes share: when it hangs, that says what failed in it.
- * Counted     in the process of the run, when its threads have ended: descriptors, memory
+ * Counted     in the process of the run, when its threads have ended: descriptors, children, memory
  *             through env/, tasks (the runtime says so on stderr), the scenario's own check.
  * Rejected    Runs in one process: what one leaves behind would be the next one's failure,
  *             and a thread that hangs cannot be stopped.
@@ -101,6 +101,14 @@ static bool said(const struct slot *s, const char *text)
 	return strstr(buf, text) != NULL;
 }
 
+/* Children of the run's process are the scenario's own: running, or zombies. */
+static bool has_children(void)
+{
+	siginfo_t info;
+
+	return call(SYS_waitid, P_ALL, 0, (long)&info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 /* A runtime that cannot start says why; one that started runs its program to the end. */
 static void check_status(const struct slot *s, int status)
 {
@@ -127,6 +135,8 @@ static void check_nothing_left(struct slot *s, int descriptors)
 	s->mapped_left = tti_load_relaxed(&s->fail.mapped);
 	if (now != descriptors)
 		tti_test_failed(false, t->site, "%s: %d descriptors are left", t->name, now - descriptors);
+	if (has_children())
+		tti_test_failed(false, t->site, "%s: child processes are left", t->name);
 	if (tti_net_left_open() != 0)
 		tti_test_failed(false, t->site, "%s: %llu descriptors were not closed with tt_fd_close", t->name,
 		                (unsigned long long)tti_net_left_open());

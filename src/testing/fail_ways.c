@@ -81,7 +81,7 @@ static const struct row rows[] = {
 	{ SYS_pidfd_open, ANY, false, "pidfd_open", { EMFILE, ENOMEM } },
 	{ SYS_waitid, ANY, false, "waitid", { EINTR } },
 	{ SYS_ppoll, ANY, false, "ppoll", { EINTR, ENOMEM } },
-	{ SYS_fcntl, ANY, false, "fcntl", { 0 } },
+	{ SYS_fcntl, ANY, false, "fcntl", { EMFILE } },
 };
 
 static unsigned kind_of(const struct tti_env_ops *under, long fd)
@@ -144,6 +144,8 @@ static bool is_excluded(long nr, const long a[6], int code)
 {
 	if (nr == SYS_openat && code == ENOSPC)
 		return (a[2] & O_CREAT) == 0;
+	if (nr == SYS_fcntl)
+		return a[1] != F_DUPFD_CLOEXEC;
 	if (nr == SYS_waitid)
 		return (a[3] & WNOHANG) != 0; /* it does not wait, so that nothing interrupts it */
 	return nr == SYS_epoll_ctl && a[1] == EPOLL_CTL_MOD && code == ENOSPC;
