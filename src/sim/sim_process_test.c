@@ -12,6 +12,9 @@
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
 
+#include "net/process_ops.h"
+#include "sim/net.h"
+
 TT_TEST_MAIN()
 
 TT_SIM_PROGRAM(cat)
@@ -330,6 +333,24 @@ TT_TEST_PLAIN(sim_process, without_memory_none_is_left)
 		}
 	}
 	EXPECT_GT(failed, 1);
+}
+
+/* A child that has ended, and whose last descriptor was closed before anybody took it away. */
+static TT_TASK(leaves_a_zombie)
+{
+	static const char *const argv[] = { "deaf", NULL };
+	struct tti_process_start s = {
+		.spawn = { .argv = argv }, .to = { TT_TO_NULL, TT_TO_NULL, TT_TO_NULL }, .our_ends = { -1, -1, -1 }, .pidfd = -1,
+	};
+
+	TT_TRY(tti_sim_process_ops.start(&s));
+	tti_sim_close(tti_sim_here, s.pidfd);
+	return tt_sleep(TT_SEC(1));
+}
+
+TT_TEST_PLAIN(sim_process, a_child_that_nobody_takes_away_fails_the_run)
+{
+	EXPECT_ABORTS(tt_sim_run(1, leaves_a_zombie), "1 children are left");
 }
 
 /* Only a simulated child has signals to catch. */

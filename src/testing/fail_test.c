@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <tutti/testing.h>
 #include <tutti/tutti.h>
@@ -342,6 +343,29 @@ TT_TEST_PLAIN(fail, a_descriptor_that_is_kept_after_a_refusal_is_found)
 		EXPECT_ABORTS(TT_SYSCALL_TORTURE(&o, NULL, leaves_one_open), "1 descriptors are left open");
 	else
 		SAYS("1 descriptors were not closed", TT_SYSCALL_TORTURE(&o, NULL, leaves_one_open));
+}
+
+static TT_TASK(leaves_a_child)
+{
+	tt_fd *ends[2];
+	int rc = tt_pair(ends);
+
+	if (rc == 0) {
+		tt_fd_close(ends[0]);
+		tt_fd_close(ends[1]);
+	} else if (fork() == 0) {
+		_exit(0);
+	}
+	return rc;
+}
+
+TT_TEST_PLAIN(fail, a_child_that_is_kept_after_a_refusal_is_found)
+{
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() == TT_ON_SIM)
+		tt_test_skip("children of the machine; sim_process_test has the simulator's");
+	SAYS("child processes are left", TT_SYSCALL_TORTURE(&o, NULL, leaves_a_child));
 }
 
 TT_TEST_PLAIN(fail, a_wait_for_what_was_refused_is_named)
