@@ -166,6 +166,51 @@ TT_TEST_PLAIN(checker, channel)
 	        CALL(0, "slot_send", 1), GIVES(2, 1, 1), GIVES(0, 0, 0));
 }
 
+/* Several at once are several steps; what was done before a cancel was done. */
+TT_TEST_PLAIN(checker, channel_of_several)
+{
+	ACCEPTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 2), QUIET, CALL(0, "send", 2),
+	        GIVES(0, 0, 0), GIVES_MORE(1, 2, 1, 2));
+	ACCEPTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 2), QUIET, CANCELLED(1), GIVES(1, 1, 1));
+	/* It lingers for no reason, gives up for none, forgets what it took, or is not told of the end. */
+	REJECTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 0), QUIET);
+	REJECTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 2), GIVES(1, 1, 1));
+	REJECTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 2), QUIET, CANCELLED(1),
+	        GIVES(1, TT_ECANCELED, 0));
+	REJECTS(channel, 1, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(1, "recv_many", 2), CALL(0, "close", 0), GIVES(0, 0, 0),
+	        QUIET);
+	/* A second item that was there first. */
+	REJECTS(channel, 2, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(0, "send", 2), GIVES(0, 0, 0), CALL(1, "recv_many", 0),
+	        GIVES(1, 1, 1));
+	ACCEPTS(channel, 1, CALL(0, "send_many", 1), QUIET, CANCELLED(0), GIVES(0, TT_ECANCELED, 1), CALL(1, "recv", 0),
+	        GIVES(1, 1, 1));
+	ACCEPTS(channel, 0, CALL(0, "send_many", 1), QUIET, CALL(1, "close", 0), GIVES(1, 0, 0), GIVES(0, TT_ECLOSED, 0));
+	/* The count is wrong; others got in between, behind it. */
+	REJECTS(channel, 1, CALL(0, "send_many", 1), QUIET, CANCELLED(0), GIVES(0, TT_ECANCELED, 0));
+	REJECTS(channel, 2, CALL(0, "send_many", 1), GIVES(0, 0, 1));
+	REJECTS(channel, 1, CALL(0, "send_many", 1), QUIET, CALL(1, "send", 2), QUIET, CALL(2, "recv", 0), GIVES(2, 1, 1),
+	        GIVES(0, 0, 2), QUIET, CALL(2, "recv", 0), GIVES(2, 1, 2));
+}
+
+/* Of the items 3 has 1 byte, 1 has 2, and 2 has 3. */
+TT_TEST_PLAIN(checker, sized)
+{
+	ACCEPTS(sized, 0, CALL(0, "send", 3), GIVES(0, 0, 0), CALL(0, "send", 6), GIVES(0, 0, 0));
+	ACCEPTS(sized, 0, CALL(0, "try_send", 2), GIVES(0, 0, 0), CALL(0, "try_send", 3), GIVES(0, TT_EAGAIN, 0));
+	REJECTS(sized, 0, CALL(0, "send", 1), GIVES(0, 0, 0), CALL(0, "try_send", 3), GIVES(0, 0, 0));
+	REJECTS(sized, 0, CALL(0, "try_send", 2), GIVES(0, TT_EAGAIN, 0));
+	/* What fits waits behind what does not, until that has left. */
+	ACCEPTS(sized, 1, CALL(0, "send", 2), GIVES(0, 0, 0), CALL(1, "send", 5), QUIET, CALL(2, "send", 3), QUIET, CANCELLED(1),
+	        GIVES(2, 0, 0), GIVES(1, TT_ECANCELED, 0));
+	REJECTS(sized, 1, CALL(0, "send", 2), GIVES(0, 0, 0), CALL(1, "send", 5), QUIET, CALL(2, "try_send", 3), GIVES(2, 0, 0));
+	REJECTS(sized, 1, CALL(0, "send", 2), GIVES(0, 0, 0), CALL(1, "send", 5), QUIET, CALL(2, "send", 3), CANCELLED(1),
+	        GIVES(1, TT_ECANCELED, 0), QUIET);
+	/* A slot has the bytes that were asked for. */
+	REJECTS(sized, 1, CALL(0, "reserve", 2), GIVES(0, 0, 0), CALL(1, "try_send", 1), GIVES(1, 0, 0));
+	ACCEPTS(sized, 1, CALL(0, "reserve", 2), GIVES(0, 0, 0), CALL(0, "slot_send", 3), GIVES(0, 0, 0), CALL(1, "try_send", 2),
+	        GIVES(1, 0, 0));
+}
+
 TT_TEST_PLAIN(checker, locks)
 {
 	REJECTS(semaphore, 1, CALL(0, "acquire", 0), GIVES(0, 0, 0), CALL(1, "acquire", 0), GIVES(1, 0, 0));

@@ -49,6 +49,7 @@ struct lin_call {
 	int arg;
 	int64_t timeout;           /* ns, TT_NEVER: none */
 	bool timed_out;            /* its time was up when it returned */
+	bool lingered;             /* recv_many: since it began its linger has passed */
 	int rc, value, more;       /* what it gave; value and more are 0 where they say nothing */
 	int rc_body;               /* of once and flight: what its own body returned */
 };
