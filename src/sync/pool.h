@@ -140,9 +140,10 @@ static inline unsigned tti_pool_min_idle(const struct tti_pool *p)
 	return p->o.min_idle < p->max ? p->o.min_idle : p->max;
 }
 
+/* check_after 0: always, even where `now` is what this worker saw before another freed the item. */
 static inline bool tti_pool_needs_check(const struct tti_pool *p, const struct tti_item *it, int64_t now)
 {
-	return p->o.check != NULL && now - it->since >= p->o.check_after; /* 0: always */
+	return p->o.check != NULL && (p->o.check_after <= 0 || now - it->since >= p->o.check_after);
 }
 
 /* it was lent to the caller just now: with leak_after, remembers the stack. Takes the lock. */

@@ -275,7 +275,10 @@ TT_TEST_PLAIN(checker, once)
 	REJECTS(flight, 0, CALL(0, "flight_do", 0), BEGINS(0), CALL(1, "flight_do", 4), QUIET);
 }
 
-enum { OPENING, OPENED, OPEN_FAILED, CLOSING, CLOSED }; /* the pool's notes */
+/* The pool's notes. */
+enum {
+	OPENING, OPENED, OPEN_FAILED, CLOSING, CLOSED, DESTROYING, CHECKING, CHECKED, CHECK_FAILED, RETURNING, CLEAN, UNCLEAN
+};
 
 TT_TEST_PLAIN(checker, pool)
 {
@@ -291,6 +294,27 @@ TT_TEST_PLAIN(checker, pool)
 	/* It is free, and somebody stands in line. */
 	REJECTS_EARLY(pool, 0, 2, CALL(0, "acquire", 0), NOTE(OPENING, 1), NOTE(OPENED, 1), GIVES(0, 0, 1),
 	              CALL(1, "acquire", 0), QUIET, CALL(0, "release", 1), QUIET, GIVES(0, 0, 0), GIVES(1, 0, 1));
+}
+
+#define LENT(task) CALL(task, "acquire", 0), NOTE(OPENING, 1), NOTE(OPENED, 1), GIVES(task, 0, 1)
+#define LENT_AND_BACK LENT(0), CALL(0, "release", 1), GIVES(0, 0, 0)
+/* Parameter 0: asked before they are lent; 4: when they are back. */
+TT_TEST_PLAIN(checker, hooked)
+{
+	ACCEPTS(hooked, 0, LENT_AND_BACK, CALL(1, "acquire", 0), NOTE(CHECKING, 1), NOTE(CHECKED, 1), GIVES(1, 0, 1));
+	/* It was not asked; it was bad; it was asked for nobody; somebody waits, and nobody asks it. */
+	REJECTS(hooked, 0, LENT_AND_BACK, CALL(1, "acquire", 0), GIVES(1, 0, 1));
+	REJECTS(hooked, 0, LENT_AND_BACK, CALL(1, "acquire", 0), NOTE(CHECKING, 1), NOTE(CHECK_FAILED, 1), GIVES(1, 0, 1));
+	REJECTS(hooked, 0, LENT_AND_BACK, CALL(1, "try_acquire", 0), GIVES(1, TT_EAGAIN, 0), NOTE(CHECKING, 1));
+	REJECTS(hooked, 0, LENT_AND_BACK, CALL(1, "acquire", 0), QUIET);
+	ACCEPTS(hooked, 4, LENT(0), CALL(0, "release", 1), NOTE(RETURNING, 1), NOTE(CLEAN, 1), GIVES(0, 0, 0),
+	        CALL(1, "try_acquire", 0), GIVES(1, 0, 1));
+	REJECTS(hooked, 4, LENT_AND_BACK);
+	REJECTS(hooked, 4, LENT(0), CALL(0, "release", 1), NOTE(RETURNING, 1), NOTE(UNCLEAN, 1), GIVES(0, 0, 0),
+	        CALL(1, "try_acquire", 0), GIVES(1, 0, 1));
+	/* Broken ones are not asked; nor, once the pool is closed, any. */
+	REJECTS(hooked, 4, LENT(0), CALL(0, "release_broken", 1), NOTE(RETURNING, 1));
+	REJECTS(hooked, 4, LENT(0), CALL(1, "close", 0), GIVES(1, 0, 0), CALL(0, "release", 1), NOTE(RETURNING, 1));
 }
 
 TT_TEST_PLAIN(checker, group)

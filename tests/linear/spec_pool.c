@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * spec_pool.c - <tutti/pool.h>: a pool of at most 2 items, opened in the background, sometimes in
- * vain; lent in order, given back to be kept or to be closed, resized, closed and drained.
+ * vain; lent in order, given back to be kept or to be closed, resized, closed and drained. A pool
+ * with hooks asks an item before it is lent, or when it comes back, or both.
  *
- * The history has the beginning and the end of every open and close, as notes, so that the
- * model knows which items there are: never more than max, each lent to one task, each closed
- * once and lent no more. When the pool takes what was opened it does as a step of its own.
+ * The history has the beginning and the end of every open, check, return and close, as notes, so
+ * that the model knows which items there are: never more than max, each lent to one task and not before it was
+ * found good, each closed once and lent no more. What was found in the background the pool
+ * takes notice of as a step of its own.
  */
 #include "specs.h"
 
@@ -23,7 +25,12 @@ static const struct lin_kind kinds[] = {
 	[DRAIN] = { "drain", 1, 0, true },
 };
 
-enum note { OPENING, OPENED, OPEN_FAILED, CLOSING, CLOSED, DESTROYING };
+enum note {
+	OPENING, OPENED, OPEN_FAILED, CLOSING, CLOSED, DESTROYING, CHECKING, CHECKED, CHECK_FAILED, RETURNING, CLEAN, UNCLEAN
+};
+
+/* What a pool with hooks asks. */
+enum hook { BEFORE_LENT = 1, WHEN_BACK = 2 };
 
 #define ITEMS 48
 #define MAX 2
@@ -47,6 +54,21 @@ static struct object *object_of(struct lin_run *r)
 	return (struct object *)(void *)r->object;
 }
 
+static unsigned hooks_of_param(unsigned param)
+{
+	return 1 + param / (2 * MAX);
+}
+
+static unsigned hooks_of(const struct lin_run *r)
+{
+	return r->spec == &lin_hooked ? hooks_of_param(r->program->param) : 0;
+}
+
+static bool opens_may_fail(unsigned param)
+{
+	return param % (2 * MAX) >= MAX;
+}
+
 static int open_item(void *ctx, void **ret_item)
 {
 	struct lin_run *r = ctx;
@@ -59,7 +81,7 @@ static int open_item(void *ctx, void **ret_item)
 	lin_log(r, LIN_NOTE, 0, OPENING, number);
 	if (number % 2 == 0)
 		rc = lin_sleep(r, TT_US(3 * number));
-	if (r->program->param >= 2 && number % 3 == 0 && rc == 0)
+	if (opens_may_fail(r->program->param) && number % 3 == 0 && rc == 0)
 		rc = TT_ERROR_DOMAIN_FIRST - number;
 	lin_log(r, LIN_NOTE, 0, rc < 0 ? OPEN_FAILED : OPENED, number);
 	*ret_item = it;
@@ -72,10 +94,39 @@ static void close_item(void *ctx, void *item)
 	lin_log(ctx, LIN_NOTE, 0, CLOSED, ((struct item *)item)->number);
 }
 
+/* Some sleep, some are found bad each time. */
+static int check_item(void *ctx, void *item)
+{
+	int number = ((struct item *)item)->number, rc = 0;
+
+	lin_log(ctx, LIN_NOTE, 0, CHECKING, number);
+	if (number % 3 != 0)
+		rc = lin_sleep(ctx, TT_US(2 * number));
+	if (number % 4 == 1 && rc == 0)
+		rc = TT_EIO;
+	lin_log(ctx, LIN_NOTE, 0, rc < 0 ? CHECK_FAILED : CHECKED, number);
+	return rc;
+}
+
+static int item_is_back(void *ctx, void *item)
+{
+	int number = ((struct item *)item)->number, rc = 0;
+
+	lin_log(ctx, LIN_NOTE, 0, RETURNING, number);
+	if (number % 3 != 1)
+		rc = lin_sleep(ctx, TT_US(2 * number));
+	if (number % 4 == 2 && rc == 0)
+		rc = TT_EIO;
+	lin_log(ctx, LIN_NOTE, 0, rc < 0 ? UNCLEAN : CLEAN, number);
+	return rc;
+}
+
 static void open_pool(struct lin_run *r)
 {
 	const tt_pool_options o = {
 		.open = open_item, .close = close_item, .ctx = r, .max = 1 + r->program->param % MAX,
+		.check = hooks_of(r) & BEFORE_LENT ? check_item : NULL,
+		.returned = hooks_of(r) & WHEN_BACK ? item_is_back : NULL,
 	};
 
 	REQUIRE_OK(tt_pool_create(&o, &object_of(r)->pool));
@@ -139,13 +190,16 @@ static void call(struct lin_run *r, struct lin_call *c)
 /* ---- the model ---- */
 
 enum item_state {
-	NOT_YET, IN_OPEN, IDLE, OUT, DOOMED, IN_CLOSE, OVER,
-	IS_OPEN, HAS_FAILED, IS_CLOSED       /* the pool has not taken notice yet */
+	NOT_YET, IN_OPEN, IDLE, IN_CHECK, OUT, IN_RETURN, IN_CLOSE, OVER,
+	DOOMED, TO_CHECK, TO_ASK,            /* to be closed; to be asked before it is lent, and when it is back */
+	IS_CLEAN, IS_UNCLEAN,                /* so it said; the release goes on */
+	IS_OPEN, HAS_FAILED, IS_GOOD, IS_BAD, IS_CLOSED /* the pool has not taken notice yet */
 };
 
 struct model {
 	uint8_t max, closed, failures;
 	uint8_t alive, planned, closing;     /* items in all; of those: about to be opened, to be closed */
+	uint8_t hooks, checking;             /* enum hook; items from TO_CHECK to IS_GOOD or IS_BAD */
 	uint8_t n_idle, idle[MAX];           /* the one that came last is lent first */
 	struct lin_queue line, drains;
 	uint8_t items[ITEMS];                /* enum item_state */
@@ -156,6 +210,12 @@ LIN_MODEL(struct model)
 static void init(struct lin_state *s, unsigned param)
 {
 	model_of(s)->max = (uint8_t)(1 + param % MAX);
+}
+
+static void init_hooked(struct lin_state *s, unsigned param)
+{
+	init(s, param);
+	model_of(s)->hooks = (uint8_t)hooks_of_param(param);
 }
 
 static void doom(struct model *m, unsigned item)
@@ -170,12 +230,17 @@ static void lend(struct lin_state *s, unsigned item, unsigned task)
 	lin_settle(s, task, 0, (int)item, 0);
 }
 
+static bool is_unwanted(const struct model *m)
+{
+	return m->closed || m->alive - m->closing > m->max;
+}
+
 /* Free, and nobody's yet. */
 static void place(struct lin_state *s, unsigned item)
 {
 	struct model *m = model_of(s);
 
-	if (m->closed || m->alive - m->closing > m->max) {
+	if (is_unwanted(m)) {
 		doom(m, item);
 	} else if (m->line.n > 0) {
 		lend(s, item, lin_pop(&m->line));
@@ -224,7 +289,7 @@ static void acquire(struct lin_state *s, const struct lin_call *c)
 
 	if (m->closed)
 		lin_give(s, c->task, TT_ECLOSED);
-	else if (m->line.n == 0 && m->n_idle > 0)
+	else if (m->line.n == 0 && m->n_idle > 0 && (m->hooks & BEFORE_LENT) == 0)
 		lend(s, last_idle(m), c->task);
 	else if (c->kind == ACQUIRE)
 		lin_wait(s, &m->line, c->task);
@@ -249,6 +314,21 @@ static void resize(struct model *m, unsigned max)
 		doom(m, first_idle(m));
 }
 
+/* What is not to be kept anyhow is not asked. */
+static void come_back(struct lin_state *s, const struct lin_call *c)
+{
+	struct model *m = model_of(s);
+	unsigned item = (unsigned)c->arg;
+
+	if ((m->hooks & WHEN_BACK) != 0 && !is_unwanted(m)) {
+		m->items[item] = TO_ASK;
+		s->phase[c->task] = LIN_DUE;
+		return;
+	}
+	place(s, item);
+	lin_give(s, c->task, 0);
+}
+
 static void enter(struct lin_state *s, const struct lin_call *c)
 {
 	struct model *m = model_of(s);
@@ -263,8 +343,8 @@ static void enter(struct lin_state *s, const struct lin_call *c)
 		close_all(s);
 		return;
 	case RELEASE:
-		place(s, (unsigned)c->arg);
-		break;
+		come_back(s, c);
+		return;
 	case RELEASE_BROKEN:
 		doom(m, (unsigned)c->arg);
 		break;
@@ -275,6 +355,18 @@ static void enter(struct lin_state *s, const struct lin_call *c)
 		close_all(s);
 		break;
 	}
+	lin_give(s, c->task, 0);
+}
+
+/* It was asked. */
+static void move(struct lin_state *s, const struct lin_call *c)
+{
+	struct model *m = model_of(s);
+
+	if (m->items[c->arg] == IS_CLEAN)
+		place(s, (unsigned)c->arg);
+	else
+		doom(m, (unsigned)c->arg);
 	lin_give(s, c->task, 0);
 }
 
@@ -323,6 +415,33 @@ static void take_opened(struct lin_state *s, unsigned item)
 	place(s, item);
 }
 
+static void take_checked(struct lin_state *s, unsigned item)
+{
+	struct model *m = model_of(s);
+	bool good = m->items[item] == IS_GOOD;
+
+	m->checking--;
+	if (good)
+		place(s, item);
+	else
+		doom(m, item);
+}
+
+/* To ask the first of those that are free, for somebody in line. */
+static bool may_check(const struct lin_state *s)
+{
+	const struct model *m = const_model_of(s);
+	bool wanted = m->line.n > m->checking || somebody_is_on_its_way_out(s);
+
+	return (m->hooks & BEFORE_LENT) != 0 && !m->closed && m->n_idle > 0 && wanted;
+}
+
+static void plan_check(struct model *m)
+{
+	m->items[last_idle(m)] = TO_CHECK;
+	m->checking++;
+}
+
 /* To open one more, for somebody in line; or not to, since the pool was closed meanwhile. */
 static bool may_decide(const struct lin_state *s)
 {
@@ -346,19 +465,30 @@ static void decide(struct lin_state *s)
 	}
 }
 
+static void take_notice(struct lin_state *s, unsigned item)
+{
+	switch ((enum item_state)model_of(s)->items[item]) {
+	case IS_OPEN: take_opened(s, item); break;
+	case HAS_FAILED: take_failure(s, item); break;
+	case IS_CLOSED: take_closed(s, item); break;
+	default: take_checked(s, item); break;
+	}
+}
+
+/* Its check is not made any more, since the pool was closed: it has not been found good. */
+static bool is_dropped(const struct model *m, unsigned item)
+{
+	return m->closed && m->items[item] == TO_CHECK;
+}
+
 static bool own_step(struct lin_state *s, unsigned n)
 {
 	struct model *m = model_of(s);
 
 	for (unsigned i = 1; i < ITEMS; i++) {
-		if (m->items[i] < IS_OPEN || n-- > 0)
+		if ((m->items[i] < IS_OPEN && !is_dropped(m, i)) || n-- > 0)
 			continue;
-		if (m->items[i] == IS_OPEN)
-			take_opened(s, i);
-		else if (m->items[i] == HAS_FAILED)
-			take_failure(s, i);
-		else
-			take_closed(s, i);
+		take_notice(s, i);
 		return true;
 	}
 	if (is_drained(m) && n < m->drains.n) {
@@ -369,6 +499,10 @@ static bool own_step(struct lin_state *s, unsigned n)
 		return true;
 	}
 	n -= is_drained(m) ? m->drains.n : 0;
+	if (may_check(s) && n-- == 0) {
+		plan_check(m);
+		return true;
+	}
 	if (may_decide(s) && n-- == 0) {
 		decide(s);
 		return true;
@@ -384,6 +518,20 @@ static bool move_item(struct model *m, int item, enum item_state from, enum item
 	return true;
 }
 
+/* The release whose item is asked waits for the answer, and goes on with it. */
+static bool ask(struct lin_state *s, int item, enum lin_phase from, enum lin_phase to)
+{
+	for (unsigned task = 0; task < LIN_TASKS; task++) {
+		const struct lin_call *c = s->calls[task];
+
+		if (s->phase[task] != from || c->kind != RELEASE || c->arg != item)
+			continue;
+		s->phase[task] = (uint8_t)to;
+		return true;
+	}
+	return false;
+}
+
 static bool event(struct lin_state *s, const struct lin_call *c, const struct lin_event *e)
 {
 	struct model *m = model_of(s);
@@ -395,6 +543,15 @@ static bool event(struct lin_state *s, const struct lin_call *c, const struct li
 	case OPENING: return m->planned-- > 0 && move_item(m, e->number, NOT_YET, IN_OPEN);
 	case OPENED: return move_item(m, e->number, IN_OPEN, IS_OPEN);
 	case OPEN_FAILED: return move_item(m, e->number, IN_OPEN, HAS_FAILED);
+	case CHECKING: return move_item(m, e->number, TO_CHECK, IN_CHECK);
+	case CHECKED: return move_item(m, e->number, IN_CHECK, IS_GOOD);
+	case CHECK_FAILED: return move_item(m, e->number, IN_CHECK, IS_BAD);
+	case RETURNING:
+		return move_item(m, e->number, TO_ASK, IN_RETURN) && ask(s, e->number, LIN_DUE, LIN_BLOCKED);
+	case CLEAN:
+		return move_item(m, e->number, IN_RETURN, IS_CLEAN) && ask(s, e->number, LIN_BLOCKED, LIN_MOVES);
+	case UNCLEAN:
+		return move_item(m, e->number, IN_RETURN, IS_UNCLEAN) && ask(s, e->number, LIN_BLOCKED, LIN_MOVES);
 	case CLOSING: return move_item(m, e->number, DOOMED, IN_CLOSE);
 	case CLOSED: return move_item(m, e->number, IN_CLOSE, IS_CLOSED);
 	case DESTROYING:
@@ -404,28 +561,29 @@ static bool event(struct lin_state *s, const struct lin_call *c, const struct li
 	return false;
 }
 
-/* Nothing waits to be done; and for whoever is in line an item is being opened, or could not be. */
+/* Nothing waits to be done; and for whoever is in line an item is being opened or asked, or could
+ * not be. */
 static bool quiet(const struct lin_state *s)
 {
 	const struct model *m = const_model_of(s);
 	unsigned opening = 0;
 
 	for (unsigned i = 0; i < ITEMS; i++) {
-		if (m->items[i] >= IS_OPEN || m->items[i] == DOOMED)
+		if (m->items[i] >= DOOMED)
 			return false;
 		opening += m->items[i] == IN_OPEN;
 	}
-	if (m->planned > 0 || is_drained(m) || (m->line.n > 0 && m->n_idle > 0))
+	if (m->planned > 0 || is_drained(m) || (m->line.n > m->checking && m->n_idle > 0))
 		return false;
-	return m->line.n <= opening || m->failures || m->alive >= m->max;
+	return m->line.n <= opening + m->checking || m->failures || m->alive >= m->max;
 }
 
 static void print(const struct lin_state *s, char *buf, size_t n)
 {
 	const struct model *m = const_model_of(s);
 
-	snprintf(buf, n, "max %u, %u items, %u planned, %u closing, %u idle (%u %u), %u in line, %u drain%s", m->max, m->alive,
-	         m->planned, m->closing, m->n_idle, m->idle[0], m->idle[1], m->line.n, m->drains.n, m->closed ? ", closed" : "");
+	snprintf(buf, n, "max %u, %u items, %u planned, %u checked, %u closing, %u idle (%u %u), %u in line, %u drain%s", m->max,
+	         m->alive, m->planned, m->checking, m->closing, m->n_idle, m->idle[0], m->idle[1], m->line.n, m->drains.n, m->closed ? ", closed" : "");
 }
 
 const struct lin_spec lin_pool = {
@@ -433,4 +591,11 @@ const struct lin_spec lin_pool = {
 	.open = open_pool, .close = close_pool, .adapt = adapt, .call = call, .tidy_up = tidy_up,
 	.init = init, .enter = enter, .leave = leave, .refuse = refuse, .own_step = own_step, .event = event,
 	.quiet = quiet, .print = print,
+};
+
+const struct lin_spec lin_hooked = {
+	.name = "hooked", .kinds = kinds, .n_kinds = LIN_COUNT(kinds), .params = 3 * 2 * MAX,
+	.open = open_pool, .close = close_pool, .adapt = adapt, .call = call, .tidy_up = tidy_up,
+	.init = init_hooked, .enter = enter, .leave = leave, .refuse = refuse, .move = move, .own_step = own_step,
+	.event = event, .quiet = quiet, .print = print,
 };

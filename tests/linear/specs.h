@@ -25,7 +25,7 @@
 /* One line each: LIN_SPECS(X) is X(channel) X(semaphore) ... */
 #define LIN_SPECS(X) \
 	X(channel) X(sized) X(semaphore) X(mutex) X(condvar) X(rwlock) X(notify) X(barrier) X(latch) \
-	X(broadcast) X(watch) X(once) X(flight) X(pool) X(group)
+	X(broadcast) X(watch) X(once) X(flight) X(pool) X(hooked) X(group)
 
 #define LIN_DECLARE_(name) extern const struct lin_spec lin_##name;
 LIN_SPECS(LIN_DECLARE_)
