@@ -218,7 +218,7 @@ static int peek(struct tt_process *p, const struct tti_fd_call *c, int *ret)
 	/* acquire: pairs with the release in take_away(): it was ours to take, and is kept. */
 	if (rc < 0 && rc != TT_EAGAIN && tti_load_acquire(&p->ended) != 0) {
 		TTI_SOMETIMES(true, "a process's end is asked for when the close has taken it");
-		*ret = p->status;
+		*ret = TTI_PLAIN_READ(p->status);
 		return 0;
 	}
 	return rc;
@@ -424,7 +424,7 @@ int tt_process_kill(tt_process *p, int sig, int whom)
 
 static void take_away(struct tt_process *p, const struct tti_fd_call *c, int status)
 {
-	p->status = status;
+	TTI_PLAIN_WRITE(p->status, status);
 	/* release: pairs with the acquire in peek(): who finds the child gone finds its status. */
 	tti_store_release(&p->ended, 1);
 	TT_IGNORE(ops_here()->status(c->fd->number, true, &status));
