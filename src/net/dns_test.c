@@ -286,3 +286,44 @@ TT_TEST_ON(dns, answers_and_cancels_race, TT_ON_REAL, "needs real threads")
 	}
 	EXPECT_TASKS_ALIVE(1);
 }
+
+static int ask_for_localhost(void)
+{
+	tt_addr a;
+
+	return tt_resolve("localhost", "80", &a, 1);
+}
+
+/* It leaves, or hears the answer, whichever comes first. */
+static TT_TASK(ask_for_a_moment)
+{
+	int rc = TT_WITHIN(TT_US(20), ask_for_localhost());
+
+	return rc >= 0 || rc == TT_ETIMEDOUT ? 0 : rc;
+}
+
+static TT_TASK(two_ask_and_one_leaves)
+{
+	static const tt_child_options on_1 = { .worker = TT_WORKER(1) };
+	int rc;
+
+	TT_GROUP(g);
+	tt_go_with(&g, &on_1, ask_for_a_moment);
+	rc = ask_for_localhost();
+	return tt_group_end(&g, rc > 0 ? 0 : rc);
+}
+
+/* Each allocation, mapping, call and thread start refused in turn while one asks and another leaves: no
+ * lookup is left, and whoever stays is told. Every interleaving of it is in tests/model. */
+TT_TEST_PLAIN(dns, what_is_refused_is_told_and_nothing_is_left)
+{
+	tt_torture_options o = { .workers = 2, .sample = 25, .seed = tt_test_seed() };
+	tt_torture_result r;
+
+	if (tt_test_on() == TT_ON_SIM)
+		tt_test_skip("its lookups are the driver's; oom_net_test has them");
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, &r, two_ask_and_one_leaves), 0);
+	EXPECT_GT(r.cut, 0);
+	EXPECT_EQ(TT_SYSCALL_TORTURE(&o, &r, two_ask_and_one_leaves), 0);
+	EXPECT_GT(r.cut, 0);
+}
