@@ -24,10 +24,13 @@ int tti_job_submit(struct tti_job *j, enum tti_job_class class)
 	return TT_ENOMEM;
 }
 
+/* No job was taken that could be. */
 bool tti_job_withdraw(struct tti_job *j)
 {
+	bool withdraws_nothing = false;
+
 	(void)j;
-	MODEL_ASSERT(!"withdrawn, and it was never taken");
+	MODEL_ASSERT(withdraws_nothing);
 	return true;
 }
 
