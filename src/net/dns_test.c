@@ -317,7 +317,7 @@ static TT_TASK(two_ask_and_one_leaves)
  * lookup is left, and whoever stays is told. Every interleaving of it is in tests/model. */
 TT_TEST_PLAIN(dns, what_is_refused_is_told_and_nothing_is_left)
 {
-	tt_torture_options o = { .workers = 2, .sample = 25, .seed = tt_test_seed() };
+	tt_torture_options o = { .workers = 2, .seed = tt_test_seed() };
 	tt_torture_result r;
 
 	if (tt_test_on() == TT_ON_SIM)
