@@ -5,7 +5,7 @@
  *
  * test-on: sim2 epoll1 uring1
  * test-timeout: 3600
- * test-labels: slow
+ * test-labels: slow children
  */
 #include <tutti/testing.h>
 
