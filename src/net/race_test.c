@@ -251,8 +251,9 @@ static TT_TASK(answers, (struct outcome *, ret))
 TT_TEST_PLAIN(race, of_two_answers_one_is_closed)
 {
 	struct outcome all = { .served = 0 };
+	unsigned seeds = tt_test_seeds(100);
 
-	for (unsigned i = 0; i < 4 * tt_test_seeds(25); i++) {
+	for (unsigned i = 0; i < seeds; i++) {
 		tt_sim_options o = {
 			.seed = tt_test_seed() + i, .workers = tt_test_workers(), .quiet = true,
 			.faults = TT_FAULT_BIT(TT_FAULT_LATE_COMPLETION),
@@ -260,7 +261,8 @@ TT_TEST_PLAIN(race, of_two_answers_one_is_closed)
 
 		EXPECT_OK(tt_sim_run_with(&o, answers, &all));
 	}
-	EXPECT_GT(all.closed, 0);
+	if (seeds >= 100)
+		EXPECT_GT(all.closed, 0); /* about one in twenty */
 	tt_test_note("%d served, %d closed", all.served, all.closed);
 }
 
