@@ -424,7 +424,7 @@ TT_TEST_ON(file, failures_of_the_system, TT_ON_REAL, WHY_REAL)
 TT_TEST_ON(file, a_failed_replacement_leaves_the_old_file, TT_ON_REAL, WHY_REAL)
 {
 	static unsigned char big[300000];
-	struct rlimit limit = { 100000, 100000 };
+	struct rlimit limit, before;
 	tt_fd *fd = make_file("a", "old", 3);
 	size_t done = 0;
 
@@ -442,11 +442,14 @@ TT_TEST_ON(file, a_failed_replacement_leaves_the_old_file, TT_ON_REAL, WHY_REAL)
 		tt_test_note("no tmpfs may be mounted here: the full disk is left out");
 	}
 	signal(SIGXFSZ, SIG_IGN);
+	REQUIRE_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){ 100000, before.rlim_max };
 	REQUIRE_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	EXPECT_CODE(tt_file_pwrite_all(fd, big, sizeof(big), 3, &done), -EFBIG);
 	EXPECT_EQ(done, 100000 - 3);
 	EXPECT_OK(tt_file_truncate(fd, 3));
 	EXPECT_CODE(tt_file_replace(in_folder("a"), big, sizeof(big)), -EFBIG);
+	REQUIRE_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
 	expect_contents("a", "old");
 	drop_file(fd, "a");
 }
