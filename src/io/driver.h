@@ -114,8 +114,8 @@ struct tti_driver_ops {
 
 	/* NULL: names are looked up on the blocking pool. Else begins to look q up. */
 	void (*resolve)(struct tti_driver *d, struct tti_name_query *q);
-	/* True: q is the asker's again and will not be answered. False: it is too late for that,
-	 * unless forced to. Any worker's thread. */
+	/* True: q is the asker's again and will not be answered. False: it is under way, which may be
+	 * forced to end, or was answered. Any worker's thread. */
 	bool (*unresolve)(struct tti_driver *d, struct tti_name_query *q, bool force);
 };
 

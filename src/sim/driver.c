@@ -476,6 +476,8 @@ static bool sim_is_stale(struct tti_driver *base, const char *path, const void *
  * A question waits for its turn, in which it can be taken back, and is then under way:
  *
  *	resolve -> ASKED -> UNDER WAY -> answered()
+ *
+ * Once it is answered it is no more; q is the driver's until the answer's message is read.
  */
 struct lookup {
 	struct tti_sim_event event;
@@ -493,6 +495,7 @@ static void lookup_answers(struct tti_sim *sim, struct tti_sim_event *e)
 	else
 		q->rc = tti_sim_lookup(sim, q->host, q->service, q->ret_addrs, q->max);
 	tti_env_real.free(l);
+	q->driver_data = NULL;
 	tti_sim_traced(sim, "resolve", strlen(q->host), q->max, q->rc);
 	q->answered(q);
 }
@@ -522,9 +525,10 @@ static bool sim_unresolve(struct tti_driver *base, struct tti_name_query *q, boo
 {
 	struct tti_sim *sim = driver_of(base)->sim;
 	struct lookup *l = q->driver_data;
+	bool under_way = l == NULL || l->under_way;
 
-	tti_sim_trace(sim, TTI_SIM_CALL, "unresolve", l->under_way, force);
-	if (l->under_way && !force)
+	tti_sim_trace(sim, TTI_SIM_CALL, "unresolve", under_way, force);
+	if (l == NULL || (under_way && !force))
 		return false;
 	tti_sim_unschedule(sim, &l->event);
 	tti_env_real.free(l);
