@@ -532,6 +532,70 @@ static TT_TASK(is_cut_anywhere, (int *, ret_cut))
 	return 0;
 }
 
+static TT_TASK(reads_for_ever, (struct cut *, c))
+{
+	static unsigned char room[1 << 20];
+
+	c->rc = tt_read_exact(c->ends[0], room, sizeof(room), &c->received);
+	return 0;
+}
+
+/* Small pieces, one in a turn, so that the reader finds nothing now and then; none any more when
+ * the close has come. */
+static TT_TASK(writes_a_little, (struct cut *, c))
+{
+	int rc = 0;
+
+	while (!c->closing && rc == 0) {
+		rc = tt_write_all(c->ends[1], "abcdefg", 7, NULL);
+		TT_TRY(tt_yield());
+	}
+	return rc == TT_EPIPE || rc == TT_ECONNRESET ? 0 : rc;
+}
+
+static int silent_after(unsigned turns, int *ret_cut)
+{
+	struct cut c = { .rc = 1 };
+	int rc;
+
+	TT_TRY(tt_pair(c.ends));
+	{
+		TT_GROUP(g);
+		tt_go_with(&g, &anywhere, reads_for_ever, &c);
+		tt_go_with(&g, &anywhere, writes_a_little, &c);
+		tt_go_with(&g, &anywhere, closes_after, &c, turns);
+		rc = tt_group_end(&g, 0);
+	}
+	EXPECT_CODE(c.rc, TT_EBADF);
+	*ret_cut += c.received > 0;
+	tt_fd_close(c.ends[1]);
+	return rc;
+}
+
+static TT_TASK(is_closed_anywhere, (int *, ret_cut))
+{
+	for (unsigned turns = 0; turns < 300; turns++)
+		TT_TRY(silent_after(turns, ret_cut));
+	return 0;
+}
+
+/* A close comes at any moment of a composite read whose peer falls silent: what it did not find
+ * under way does not begin, or the close would wait for it. */
+TT_TEST_PLAIN(transfer, a_close_comes_before_a_read_waits)
+{
+	/* laws 5, 10 */
+	int cut = 0;
+
+	for (unsigned i = 0; i < tt_test_seeds(20); i++) {
+		tt_sim_options o = { .seed = tt_test_seed() + i, .workers = 1 + i % 3, .quiet = true };
+
+		o.faults = TT_FAULT_BIT(TT_FAULT_PARTIAL_READ) | TT_FAULT_BIT(TT_FAULT_RETRY);
+		EXPECT_OK(tt_sim_run_with(&o, is_closed_anywhere, &cut));
+	}
+	EXPECT_GT(cut, 0);
+	tt_test_note("%d cut", cut);
+}
+
 /* A close comes at any moment of a composite write, also when nothing is under way: what was
  * counted as sent arrives, and no more is written. */
 TT_TEST_PLAIN(transfer, a_close_comes_between_two_parts)

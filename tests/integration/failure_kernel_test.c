@@ -187,18 +187,23 @@ static TT_TASK(sleeps_and_ignores, (const char **, said))
 	return 0;
 }
 
+static void its_time_is_up(void *scope)
+{
+	struct tti_scope *s = scope;
+
+	tti_wheel_cancel(tti_home_here->wheel, &s->timer);
+	tti_wheel_arm(tti_home_here->wheel, &s->timer, tti_home_here->now);
+}
+
 /* The time is up when the child sleeps, however late it began to. */
 static int ignored_by_a_child(const tt_child_options *where, const char **said)
 {
 	TT_SCOPE(s, TT_HOUR(1));
 	{
-		struct tti_timer *timer = &((struct tti_scope *)(void *)&s)->timer;
-
 		TT_GROUP(g);
 		tt_go_with(&g, where, sleeps_and_ignores, said);
 		EXPECT_OK(tt_test_wait_all_parked());
-		tti_wheel_cancel(tti_home_here->wheel, timer);
-		tti_wheel_arm(tti_home_here->wheel, timer, tti_home_here->now);
+		its_time_is_up(&s);
 		EXPECT_OK(tt_group_end(&g, 0));
 	}
 	return tt_scope_end(&s, 0);
