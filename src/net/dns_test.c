@@ -220,6 +220,7 @@ static TT_TASK(cancel_from_afar)
 /* However late somebody hears of its cancel: it has an answer or none, and no lookup is left. */
 TT_TEST_PLAIN(dns, an_answer_comes_behind_a_cancel)
 {
+	/* laws 4, 5 */
 	for (unsigned i = 0; i < tt_test_seeds(40); i++) {
 		tt_sim_options o = { .seed = tt_test_seed() + i, .workers = 2 + i % 3, .quiet = true };
 

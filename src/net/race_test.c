@@ -246,10 +246,11 @@ static TT_TASK(answers, (struct outcome *, ret))
 	return 0;
 }
 
-/* Laws 1 and 2: of two addresses that answer one serves, the other's connection is closed, and the
- * run fails if a descriptor is left. */
+/* Of two addresses that answer one serves, the other's connection is closed, and the run fails if a
+ * descriptor is left. */
 TT_TEST_PLAIN(race, of_two_answers_one_is_closed)
 {
+	/* laws 1, 4 */
 	struct outcome all = { .served = 0 };
 	unsigned seeds = tt_test_seeds(100);
 

@@ -600,6 +600,7 @@ TT_TEST_PLAIN(transfer, a_close_comes_before_a_read_waits)
  * counted as sent arrives, and no more is written. */
 TT_TEST_PLAIN(transfer, a_close_comes_between_two_parts)
 {
+	/* laws 2, 5, 10 */
 	int cut = 0;
 
 	for (unsigned i = 0; i < tt_test_seeds(20); i++) {

@@ -600,6 +600,7 @@ static int starts_behind_a_cancel(const tt_child_options *where, struct fate *f)
 /* One that comes from another worker to a group that is cancelled is dropped there, once. */
 TT_TEST(when, what_comes_after_the_cancel_is_dropped)
 {
+	/* law 11 */
 	for (unsigned worker = 1; worker <= 4; worker++) {
 		int64_t before = tt_now();
 		struct fate f = { 0 };

@@ -882,6 +882,7 @@ static int spawns_behind_a_cancel(const tt_child_options *where, struct lot *l)
  * and ends without a step. */
 TT_TEST(group, a_child_that_comes_after_the_cancel_does_not_run)
 {
+	/* law 11 */
 	for (int i = 0; i < 4; i++) {
 		struct lot l = { .ran = 0 };
 

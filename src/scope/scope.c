@@ -390,8 +390,8 @@ static const char *cancel_origin(const struct tt_task *t, const char **ret_why)
 
 	for (const struct tti_scope *s = t->scope;; s = s->parent) {
 		TT_ASSERT(s != NULL);
-		/* acquire: pairs with the release in set_flag(). */
-		uint32_t own = tti_load_acquire(&s->flags);
+		/* relaxed: t acquired the flag when it was told of it, and the site never changes. */
+		uint32_t own = tti_load_relaxed(&s->flags);
 
 		until_stop |= s->kind == TTI_SCOPE_UNTIL_STOP;
 		if ((own & TTI_CANCELLED) != 0 || ((own & TTI_STOPPING) != 0 && until_stop)) {

@@ -274,6 +274,7 @@ static int starts_and_is_cancelled(const tt_child_options *where, int *ret_start
  * starter, or, if that gave up before, to the group. */
 TT_TEST(start, a_failure_is_told_once_when_a_cancel_comes)
 {
+	/* laws 4, 5 */
 	for (int i = 0; i < 40; i++) {
 		int started = 0, failed = 0, ended = starts_and_is_cancelled(everywhere[i % 2], &started, &failed);
 

@@ -205,7 +205,7 @@ TT_TEST(sim_process, select_arm)
 /* A select that gives up leaves nothing under way: the next one is told of the end. */
 TT_TEST(sim_process, a_select_gives_up_on_the_end)
 {
-	/* law 1 */
+	/* law 4 */
 	static const char *const argv[] = { "nap", NULL };
 	tt_process_options o = program(argv);
 	tt_process *p = started(&o);
@@ -252,6 +252,7 @@ static int close_under_waiters(int *ret_told)
  * when the close was faster and has taken the status from the kernel. */
 TT_TEST(sim_process, a_close_keeps_the_status_for_who_waits)
 {
+	/* laws 5, 10 */
 	int told = 0;
 
 	for (int i = 0; i < 20; i++)

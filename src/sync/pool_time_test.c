@@ -283,6 +283,7 @@ static TT_TASK(short_lives, (struct shop *, s), (unsigned *, ret_lent))
  * jump of the clock), an item past its lifetime is not lent. */
 TT_TEST_PLAIN(pool_time, nothing_is_lent_past_its_lifetime)
 {
+	/* laws 4, 5 */
 	unsigned lent = 0;
 
 	for (unsigned i = 0; i < tt_test_seeds(25); i++) {

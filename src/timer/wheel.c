@@ -99,12 +99,10 @@ static void take_slot(struct tti_wheel *w, unsigned level, unsigned index, struc
 /* At the start of a slot of level k >= 1 its timers move to lower levels. */
 static void cascade(struct tti_wheel *w)
 {
-	for (unsigned level = 1;; level++) {
+	for (unsigned level = 1; level < TTI_WHEEL_LEVELS; level++) {
 		unsigned index = index_at((uint64_t)w->tick, level);
 		struct tti_list moved, *n;
 
-		/* The levels are as wide as the clock: the index of the top one is never back at 0. */
-		TT_ASSERT(level < TTI_WHEEL_LEVELS);
 		if ((w->occupied[level] >> index & 1) != 0) {
 			tti_list_init(&moved);
 			TTI_SOMETIMES(level > 1, "timers move down by two levels or more at once");

@@ -100,7 +100,7 @@ static void wake_thread(struct tti_waiter *w)
 {
 	tti_atomic_u32 *word = &w->word;
 
-	/* release: pairs with the acquire in park_thread(). The frame may be gone right after;
+	/* release: pairs with the acquire in tti_park_thread(). The frame may be gone right after;
 	 * the address given to the futex is then only a number. */
 	tti_store_release(word, 1);
 	tti_env_futex_wake(word, 1);
@@ -164,7 +164,7 @@ void tti_wake_all(struct tti_list *nodes)
 		tti_wake(TTI_CONTAINER_OF(n, struct tti_wait_node, link)->waiter);
 }
 
-static void park_thread(struct tti_waiter *w, int64_t deadline)
+void tti_park_thread(struct tti_waiter *w, int64_t deadline)
 {
 	/* acquire: pairs with the release in wake_thread(). */
 	while (tti_load_acquire(&w->word) == 0) {
@@ -195,7 +195,7 @@ static int wait_arm(const struct tt_arm *arm, bool abortable, int64_t deadline)
 		if (w.task != NULL)
 			tti_park(&w);
 		else
-			park_thread(&w, deadline);
+			tti_park_thread(&w, deadline);
 		arm->ops->delist(arm, &n);
 	}
 	if (w.winner == TTI_WINNER_CANCEL)

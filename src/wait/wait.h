@@ -160,8 +160,11 @@ int tti_thread_wait_arm(const struct tt_arm *arm, int64_t deadline);
 void tti_require_nobody_waits(const struct tti_list *nodes, const char *call);
 
 /* Parks the calling task until it is woken. When it is cancelled already, or gets cancelled,
- * w->abort is called once. Plain threads wait by tti_wait_arm() alone. */
+ * w->abort is called once. */
 void tti_park(struct tti_waiter *w);
+/* The same of a plain thread, which nobody cancels: until it is woken or the deadline has passed,
+ * which is TTI_WINNER_CANCEL with TT_ETIMEDOUT. */
+void tti_park_thread(struct tti_waiter *w, int64_t deadline);
 
 /* The usual abort: claims the wait with TT_ECANCELED. */
 void tti_abort_by_claim(struct tti_waiter *w);

@@ -157,7 +157,7 @@ static void meet(unsigned n, const struct want *wants, unsigned value, bool canc
 	if (rc == TTI_ARM_LINKED && cancel)
 		tti_abort_by_claim(&f->waiter);
 	if (rc != TTI_ARM_DONE)
-		tti_park(&f->waiter);
+		tti_park_thread(&f->waiter, TT_NEVER);
 	while (i-- > 0)
 		delist(f, i, &wants[i]);
 	tti_spin_assert_none_held();
