@@ -15,7 +15,7 @@ seeded() { # first count pattern-of-names
 }
 
 # Each seed of these is hundreds of runs (torture, power cuts), or their program has many tests.
-long='torture|crash|disk|\.(transfer|scope|background|pool_time)$'
+long='torture|crash|disk|\.(transfer|when|scope|background|pool_time)$'
 
 slice_of_seeds() { # first count
 	seeded "$1" "$2" "^(?!.*($long|linear))" || return
