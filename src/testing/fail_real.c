@@ -51,7 +51,7 @@ struct slot {
 	pid_t pid;                           /* 0: free; the runner's */
 	int64_t until;
 	int out;                             /* its stderr, or -1 */
-	char dir[64];
+	char dir[PATH_MAX];
 };
 
 int64_t tti_failing_time_limit = TT_SEC(20);
@@ -59,7 +59,7 @@ int64_t tti_failing_time_limit = TT_SEC(20);
 struct tti_failing_real {
 	struct tti_failing *t;
 	struct slot *slots;                  /* [SLOTS] */
-	char dir[48];
+	char dir[PATH_MAX - 8];              /* a slot's is below it */
 	sigset_t mask;                       /* before SIGCHLD was blocked */
 	uint64_t places;
 	int together;                        /* slots in use, at most SLOTS */
@@ -368,8 +368,9 @@ static void make_folder(const char *path)
 static void make_folders(struct tti_failing_real *r)
 {
 	const char *tmp = tti_env_var("TMPDIR");
+	int n = snprintf(r->dir, sizeof(r->dir), "%s/tutti-torture.%d", tmp != NULL ? tmp : "/tmp", (int)getpid());
 
-	snprintf(r->dir, sizeof(r->dir), "%.24s/tutti-torture.%d", tmp != NULL ? tmp : "/tmp", (int)getpid());
+	TT_REQUIRE((size_t)n < sizeof(r->dir), "torture: TMPDIR is %zu bytes long", strlen(tmp != NULL ? tmp : ""));
 	make_folder(r->dir);
 	for (int i = 0; i < SLOTS; i++) {
 		snprintf(r->slots[i].dir, sizeof(r->slots[i].dir), "%s/%d", r->dir, i);

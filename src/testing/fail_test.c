@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -366,6 +367,26 @@ TT_TEST_PLAIN(fail, a_child_that_is_kept_after_a_refusal_is_found)
 	if (tt_test_on() == TT_ON_SIM)
 		tt_test_skip("children of the machine; sim_process_test has the simulator's");
 	SAYS("child processes are left", TT_SYSCALL_TORTURE(&o, NULL, leaves_a_child));
+}
+
+/* The runs' folders are made in TMPDIR, however long its name is. */
+TT_TEST_PLAIN(fail, a_long_tmpdir_is_taken_whole)
+{
+	char tmp[] = "/tmp/tutti-fail-of-a-user-whose-folders-have-long-names-XXXXXX";
+	const char *before = getenv("TMPDIR");
+	tt_torture_options o = { .workers = 1 };
+
+	if (tt_test_on() == TT_ON_SIM)
+		tt_test_skip("the simulator has folders of its own");
+	REQUIRE_TRUE(mkdtemp(tmp) != NULL);
+	setenv("TMPDIR", tmp, 1);
+	EXPECT_EQ(TT_ALLOC_TORTURE(&o, NULL, takes_three), 0);
+	REQUIRE_EQ(rmdir(tmp), 0); /* and nothing is left in it */
+	EXPECT_ABORTS(TT_ALLOC_TORTURE(&o, NULL, takes_three), tmp);
+	if (before != NULL)
+		setenv("TMPDIR", before, 1);
+	else
+		unsetenv("TMPDIR");
 }
 
 TT_TEST_PLAIN(fail, a_wait_for_what_was_refused_is_named)
