@@ -59,7 +59,7 @@ int64_t tti_failing_time_limit = TT_SEC(20);
 struct tti_failing_real {
 	struct tti_failing *t;
 	struct slot *slots;                  /* [SLOTS] */
-	char dir[PATH_MAX - 8];              /* a slot's is below it */
+	char dir[PATH_MAX - 16];             /* a slot's is below it */
 	sigset_t mask;                       /* before SIGCHLD was blocked */
 	uint64_t places;
 	int together;                        /* slots in use, at most SLOTS */
