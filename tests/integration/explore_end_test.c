@@ -10,25 +10,9 @@
  */
 #include <sys/mman.h>
 
-#include <tutti/testing.h>
-#include <tutti/tutti.h>
+#include "explore_kit.h"
 
 #define PAGE 65536                           /* the largest there is */
-
-static const tt_child_options on_0 = { .worker = TT_WORKER(0) }, on_1 = { .worker = TT_WORKER(1) };
-
-/* Never fewer runs than that, or the scenario has become too small to prove anything. */
-#define EXPLORE(scenario, delays_, runs_min) \
-	TT_TEST_PLAIN(explore, scenario) \
-	{ \
-		tt_explore_options o = { .delays = (delays_), .runs_max = 2000000 }; \
-		tt_explore_result r; \
-		EXPECT_OK(tt_sim_explore(&o, &r, scenario)); \
-		EXPECT_TRUE(r.complete); \
-		EXPECT_GE(r.runs, (runs_min)); \
-		tt_test_note("%s, %d delays: %llu schedules of up to %zu choices", #scenario, (delays_), \
-		             (unsigned long long)r.runs, r.choices_max); \
-	}
 
 /* What is met at, in a page of its own. */
 static union meeting {
