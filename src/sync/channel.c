@@ -676,7 +676,6 @@ int (tt_try_recv_many)(tt_chan *ch, void *ret_buf, size_t max)
 static bool recv_until(tt_chan *ch, void *ret_p, int64_t deadline)
 {
 	tt_arm arm = tt_on_recv_(ch, ret_p, NULL);
-
 	int rc;
 
 	if (tti_current() == NULL)

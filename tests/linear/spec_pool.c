@@ -94,31 +94,28 @@ static void close_item(void *ctx, void *item)
 	lin_log(ctx, LIN_NOTE, 0, CLOSED, ((struct item *)item)->number);
 }
 
-/* Some sleep, some are found bad each time. */
-static int check_item(void *ctx, void *item)
+/* A hook at work: a third of the items do not sleep in it, a quarter are found bad each time. */
+static int look_at(void *ctx, void *item, int begins, int ends_well, int ends_badly, int awake, int bad)
 {
 	int number = ((struct item *)item)->number, rc = 0;
 
-	lin_log(ctx, LIN_NOTE, 0, CHECKING, number);
-	if (number % 3 != 0)
+	lin_log(ctx, LIN_NOTE, 0, begins, number);
+	if (number % 3 != awake)
 		rc = lin_sleep(ctx, TT_US(2 * number));
-	if (number % 4 == 1 && rc == 0)
+	if (number % 4 == bad && rc == 0)
 		rc = TT_EIO;
-	lin_log(ctx, LIN_NOTE, 0, rc < 0 ? CHECK_FAILED : CHECKED, number);
+	lin_log(ctx, LIN_NOTE, 0, rc < 0 ? ends_badly : ends_well, number);
 	return rc;
+}
+
+static int check_item(void *ctx, void *item)
+{
+	return look_at(ctx, item, CHECKING, CHECKED, CHECK_FAILED, 0, 1);
 }
 
 static int item_is_back(void *ctx, void *item)
 {
-	int number = ((struct item *)item)->number, rc = 0;
-
-	lin_log(ctx, LIN_NOTE, 0, RETURNING, number);
-	if (number % 3 != 1)
-		rc = lin_sleep(ctx, TT_US(2 * number));
-	if (number % 4 == 2 && rc == 0)
-		rc = TT_EIO;
-	lin_log(ctx, LIN_NOTE, 0, rc < 0 ? UNCLEAN : CLEAN, number);
-	return rc;
+	return look_at(ctx, item, RETURNING, CLEAN, UNCLEAN, 1, 2);
 }
 
 static void open_pool(struct lin_run *r)
